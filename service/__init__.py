@@ -1,0 +1,1 @@
+"""The web room: pages, API, feeds and the command line."""

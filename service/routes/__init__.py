@@ -1,0 +1,1 @@
+"""One module for each noun that a user would say."""

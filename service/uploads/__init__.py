@@ -1,0 +1,1 @@
+"""Receiving bytes: the tus protocol over S3 multipart uploads."""

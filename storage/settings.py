@@ -1,0 +1,197 @@
+"""Settings: what this house may be told, and where each value comes from.
+
+Order, first wins: environment variables `DARE_…`; `DIR/dare.toml`, which an operator writes;
+`DIR/secrets.json`, made on the first start with mode 0600; `DIR/run/engines.json`, where `dare up`
+says on which ports the embedded engines answer. DIR is `DARE_DATA`, by default `./data`.
+Environment variables are read here and nowhere else.
+"""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+GIB = 1024**3
+
+
+class SettingsError(Exception):
+    """A setting is missing or may not have its value; the message names it and the fix."""
+
+
+class JsonFile(PydanticBaseSettingsSource):
+    """Settings from a JSON object in a file, which may be absent."""
+
+    def __init__(self, settings_cls: type[BaseSettings], path: Path) -> None:
+        super().__init__(settings_cls)
+        self.path = path
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: __call__ answers whole."""
+        raise NotImplementedError(field, field_name)
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the file's object; nothing when there is no file."""
+        try:
+            found: dict[str, Any] = json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {}
+        return found
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Defaults make the embedded, one-machine house."""
+
+    model_config = SettingsConfigDict(env_prefix="DARE_", extra="ignore", frozen=True)
+
+    data: Path = Path("data")
+    organisation: str = "Our house"
+    language: str = "en"
+
+    # Web
+    bind: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    base_url: str = ""
+    web_processes: int = Field(default=2, ge=1, le=64)
+    web_threads: int = Field(default=32, ge=1, le=256)
+    trusted_proxies: int = Field(default=0, ge=0, le=8)
+
+    # Engines
+    database_url: SecretStr = SecretStr("")
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_bucket: str = "dare"
+    s3_access_key: SecretStr = SecretStr("")
+    s3_secret_key: SecretStr = SecretStr("")
+    secret_key: SecretStr = SecretStr("")
+
+    # Work
+    workers: int = Field(default_factory=lambda: max(1, os.cpu_count() or 1), ge=1, le=256)
+    lease_seconds: float = Field(default=30.0, gt=0)
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    scratch: Path | None = None
+    ffmpeg: str = ""
+    ffprobe: str = ""
+
+    # Speech
+    speech_engine: Literal["faster-whisper", "openai-whisper"] = "faster-whisper"
+    whisper_model: str = "base"
+    whisper_device: Literal["cpu", "cuda", "auto"] = "cpu"
+    whisper_compute: str = "int8"
+    whisper_idle_seconds: float = Field(default=120.0, gt=0)
+
+    # Limits
+    max_upload_bytes: int = Field(default=4 * GIB, gt=0)
+    max_form_bytes: int = Field(default=256 * 1024**2, gt=0)
+    max_talk_seconds: float = Field(default=4 * 3600.0, gt=0)
+    loudness_lufs: float = Field(default=-16.0, le=-5, ge=-40)
+
+    @field_validator("base_url")
+    @classmethod
+    def _trim(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in their order; see the module's docstring."""
+        data = Path(init_settings().get("data") or os.environ.get("DARE_DATA") or "data")
+        return (
+            init_settings,
+            env_settings,
+            TomlConfigSettingsSource(settings_cls, data / "dare.toml"),
+            JsonFile(settings_cls, data / "secrets.json"),
+            JsonFile(settings_cls, data / "run" / "engines.json"),
+        )
+
+    @property
+    def origin(self) -> str:
+        """The public origin, from which every absolute address is built; never a Host header."""
+        return self.base_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Where workers keep files while they work on them."""
+        return self.scratch or self.data / "scratch"
+
+    @property
+    def secret(self) -> bytes:
+        """The server's secret, from which tokens are derived.
+
+        Raises:
+            SettingsError: it is missing or shorter than 32 bytes.
+        """
+        value = self.secret_key.get_secret_value().encode()
+        if len(value) < 32:
+            raise SettingsError(
+                "DARE_SECRET_KEY is missing or short: set 32 bytes or more, "
+                "for instance from `openssl rand -hex 32`."
+            )
+        return value
+
+    def check_origin(self) -> None:
+        """Refuse an origin that would send passwords and tokens in the clear.
+
+        Raises:
+            SettingsError: plain http on anything but loopback.
+        """
+        parts = urlsplit(self.origin)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise SettingsError(f"DARE_BASE_URL is no http or https address: {self.base_url!r}.")
+        if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+            raise SettingsError(
+                "DARE_BASE_URL must begin with https: plain http is for loopback only. "
+                "Put a TLS proxy in front and name its address."
+            )
+        if self.bind not in LOOPBACK and not self.base_url:
+            raise SettingsError(
+                f"Listening on {self.bind} needs DARE_BASE_URL: the https address people will use."
+            )
+
+
+def load_settings(data: Path | None = None, **values: Any) -> Settings:
+    """Return the settings of the house whose data lie in `data`."""
+    folder = (data or Path(os.environ.get("DARE_DATA") or "data")).expanduser().resolve()
+    return Settings(data=folder, **values)
+
+
+def ensure_secrets(data: Path) -> Path:
+    """Make DIR/secrets.json with fresh secrets on the first start; return its path.
+
+    The file is readable by its owner alone and never rewritten.
+    """
+    path = data / "secrets.json"
+    if path.exists():
+        return path
+    data.mkdir(parents=True, exist_ok=True)
+    made = {
+        "secret_key": secrets.token_hex(32),
+        "s3_access_key": secrets.token_hex(10),
+        "s3_secret_key": secrets.token_hex(32),
+        "postgres_password": secrets.token_hex(24),
+        "seaweed_signing": secrets.token_hex(32),
+    }
+    draft = path.with_suffix(".new")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(made, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    return path

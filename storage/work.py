@@ -1,0 +1,112 @@
+"""Queued work: enqueue in the caller's transaction, tell and read progress, cancel.
+
+The client side of DBOS. Nothing here knows what the workflows do; it knows their names, which are
+the contract between the rooms. DBOS keeps its tables in the schema `dbos` of the same database,
+so a job and the row that caused it are committed together or not at all.
+"""
+
+from dataclasses import dataclass
+
+from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session
+
+from storage.database import Database, normal_url
+from storage.models import WorkProgress, now
+
+APPLICATION = "dare"
+# Raised only when the order of steps changes; otherwise work of the old release goes on in the new.
+VERSION = "1"
+SCHEMA = "dbos"
+PRODUCE_QUEUE = "produce"
+SPEECH_QUEUE = "speech"
+PRODUCE = "produce"
+TRANSCRIBE_PIECE = "transcribe_piece"
+
+
+@dataclass(frozen=True)
+class QueueCount:
+    """How much of one queue waits and how much runs."""
+
+    queue: str
+    waiting: int
+    running: int
+
+
+class Work:
+    """The client side of the queue, sharing the database's own connections."""
+
+    def __init__(self, database: Database) -> None:
+        self._client = DBOSClient(
+            system_database_engine=database.engine,
+            dbos_system_schema=SCHEMA,
+            serializer=DBOSPortableJSONSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+            retry_connection_errors=False,
+        )
+
+    def produce(self, session: Session, *, guid: str, revision: int, attempt: int) -> None:
+        """Queue the making of one revision of an episode, committed with the caller's rows.
+
+        The workflow's id names revision and attempt, so the same call twice queues one work.
+        """
+        self._client.enqueue_in_transaction(
+            session,
+            {
+                "workflow_name": PRODUCE,
+                "queue_name": PRODUCE_QUEUE,
+                "workflow_id": f"produce-{guid}-{revision}-{attempt}",
+            },
+            guid,
+            revision,
+        )
+
+
+def migrate(url: str) -> None:
+    """Make or renew DBOS's own tables."""
+    DBOS.migrate(normal_url(url), schema=SCHEMA)
+
+
+def tell(
+    session: Session,
+    *,
+    episode_id: int,
+    revision: int,
+    step: str,
+    fraction: float,
+    words: str,
+    executor: str,
+) -> None:
+    """Say how far the work on an episode is. Within one step of a revision it never goes back."""
+    row = {
+        "episode_id": episode_id,
+        "revision": revision,
+        "step": step,
+        "fraction": max(0.0, min(1.0, fraction)),
+        "words": words,
+        "executor": executor,
+        "changed_at": now(),
+    }
+    statement = insert(WorkProgress).values(row)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["episode_id"],
+            set_={key: statement.excluded[key] for key in row if key != "episode_id"},
+        )
+    )
+
+
+def queue_counts(session: Session) -> list[QueueCount]:
+    """Return how much waits and runs in each queue that holds any work."""
+    rows = session.execute(
+        text(
+            "SELECT queue_name, count(*) FILTER (WHERE status = 'ENQUEUED') AS waiting,"
+            " count(*) FILTER (WHERE status = 'PENDING') AS running"
+            " FROM dbos.workflow_status"
+            " WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name IS NOT NULL"
+            " GROUP BY queue_name ORDER BY queue_name"
+        )
+    )
+    return [QueueCount(name, waiting, running) for name, waiting, running in rows]

@@ -1,0 +1,1 @@
+"""The pipeline room: from the bytes as uploaded to a finished talk."""
