@@ -145,6 +145,14 @@ class Settings(BaseSettings):
             )
         return value
 
+    def check_secret(self) -> None:
+        """Refuse a missing or short secret.
+
+        Raises:
+            SettingsError: see `secret`.
+        """
+        _ = self.secret
+
     def check_origin(self) -> None:
         """Refuse an origin that would send passwords and tokens in the clear.
 

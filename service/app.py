@@ -1,0 +1,144 @@
+"""The web application: the only place where its parts are wired together."""
+
+import logging
+import secrets
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from service import assets, failures, headers, presentation
+from service.access import Asker
+from service.identity import browser
+from storage.floor import Floor, open_floor
+from storage.settings import LOOPBACK, Settings, load_settings
+
+ROOT = Path(__file__).parent.parent
+ROUTES = (
+    "account",
+    "api",
+    "communities",
+    "episodes",
+    "feeds",
+    "health",
+    "help",
+    "home",
+    "media",
+    "my_feeds",
+    "people",
+    "search",
+    "shows",
+    "sign_in",
+    "studio",
+    "topics",
+    "uploads",
+)
+
+
+class RuleMissingError(RuntimeError):
+    """A route says nothing of who may ask for it; nothing is served until it does."""
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the application, ready to serve.
+
+    Raises:
+        SettingsError: a setting is missing or unsafe.
+        RuleMissingError: a route without a rule.
+    """
+    known = settings or load_settings()
+    known.check_origin()
+    known.check_secret()
+    app = Flask(
+        "service",
+        template_folder=str(ROOT / "templates"),
+        static_folder=None,
+        root_path=str(ROOT / "service"),
+    )
+    app.config["MAX_CONTENT_LENGTH"] = known.max_form_bytes + 1024**2
+    app.config["MAX_FORM_MEMORY_SIZE"] = 2 * 1024**2
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["dare"] = open_floor(
+        known, pool=max(4, min(20, known.web_threads)), name="dare-web"
+    )
+    if known.trusted_proxies:
+        hops = known.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
+    _wire_requests(app, known)
+    _wire_templates(app, known)
+    failures.register(app)
+    for name in ROUTES:
+        app.register_blueprint(import_module(f"service.routes.{name}").blueprint)
+    _check_rules(app)
+    logging.getLogger("service").setLevel(logging.INFO)
+    return app
+
+
+def _wire_requests(app: Flask, settings: Settings) -> None:
+    hosts = _own_hosts(settings)
+    secure = settings.origin.startswith("https:")
+
+    @app.before_request
+    def admit() -> None:
+        g.nonce = secrets.token_urlsafe(16)
+        g.request_id = secrets.token_hex(6)
+        # Links are built from the settings, so a forged Host can at most be asked about: refuse it.
+        if request.endpoint != "health.show" and request.host not in hosts:
+            g.asker, g.by_token = None, False
+            abort(421)
+        if browser.rule_of(request.endpoint) in {"keyed", None} or request.endpoint == "static":
+            g.asker, g.by_token = None, False
+        else:
+            browser.load()
+        reason = browser.check_origin_of_change()
+        if reason is not None:
+            abort(403, reason)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers.setdefault("X-Request-Id", g.get("request_id", "-"))
+        if "nonce" not in g:
+            g.nonce = secrets.token_urlsafe(16)
+        return headers.protect(browser.keep_cookies(response), secure=secure)
+
+
+def _own_hosts(settings: Settings) -> frozenset[str]:
+    parts = urlsplit(settings.origin)
+    hosts = {parts.netloc}
+    if parts.hostname in LOOPBACK:
+        port = parts.port or 80
+        hosts |= {f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"}
+    return frozenset(hosts)
+
+
+def _wire_templates(app: Flask, settings: Settings) -> None:
+    app.jinja_env.filters.update(presentation.FILTERS)
+    assets.register(app)
+
+    @app.context_processor
+    def shared() -> dict[str, Any]:
+        asker: Asker | None = browser.asker()
+        return {
+            "me": asker,
+            "csrf_token": browser.csrf_token(),
+            "nonce": g.nonce,
+            "organisation": settings.organisation,
+            "notes": failures.taken_notes(),
+        }
+
+
+def _check_rules(app: Flask) -> None:
+    rules = {name: getattr(view, "rule", None) for name, view in app.view_functions.items()}
+    bare = sorted(name for name, rule in rules.items() if rule is None)
+    if bare:
+        raise RuleMissingError(f"Routes without a rule: {', '.join(bare)}.")
+    browser.note_rules({name: rule for name, rule in rules.items() if rule})
+
+
+def floor_of(app: Flask) -> Floor:
+    """Return the floor under an application."""
+    held: Floor = app.extensions["dare"]
+    return held

@@ -1,0 +1,481 @@
+"""What pages, API and feeds read: talks in lists, one talk whole.
+
+Each function runs a fixed number of queries, however many rows it returns.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import ColumnElement, text, tuple_
+from sqlalchemy import select as sql_select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, func, select
+
+from service import access
+from service.access import Asker
+from service.rating import explain, ledger
+from service.rating.model import Evidence
+from service.text import rich
+from storage import search
+from storage.models import (
+    Community,
+    Cue,
+    Episode,
+    EpisodeScore,
+    EpisodeTopic,
+    Person,
+    Position,
+    Rendition,
+    Show,
+    Source,
+    Topic,
+    Transcript,
+    WorkProgress,
+    now,
+)
+
+PAGE = 20
+
+
+@dataclass(frozen=True)
+class PersonLink:
+    """A name that leads to a person's page."""
+
+    name: str
+    ref: str
+
+
+@dataclass(frozen=True)
+class ShowLink:
+    """A title that leads to a show."""
+
+    title: str
+    slug: str
+
+
+@dataclass(frozen=True)
+class TopicLink:
+    """A topic, with how many talks it has where that was asked for."""
+
+    name: str
+    slug: str
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A talk in a list."""
+
+    id: int
+    guid: str
+    title: str
+    author: PersonLink
+    show: ShowLink
+    community: str | None
+    topics: tuple[TopicLink, ...]
+    duration: float | None
+    published_at: datetime | None
+    has_video: bool
+    state: str
+    reason: str | None
+    percent: int
+    words: str
+    position: float | None
+    finished: bool
+    my_stars: int | None
+    why: str | None
+    score: float
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One page of a list; `after` begins the next page, None at the end."""
+
+    rows: list[Row]
+    after: str | None = None
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Cues that belong together."""
+
+    start: float
+    language: str
+    cues: list[Cue]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One talk whole, for its page."""
+
+    row: Row
+    notes: str
+    notes_html: Markup
+    language: str | None
+    notice: str | None
+    revision: int
+    transcript_revision: int
+    people: list[PersonLink]
+    has_audio: bool
+    has_video: bool
+    width: int | None
+    height: int | None
+    transcript: list[Paragraph]
+    mine: bool
+    may_rate: bool
+    may_withdraw: bool
+    rating: ledger.Spread | None
+    why: explain.Why
+    step: str
+    uploaded_at: datetime | None
+    playable_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A talk that matches a search, with the moments where the words were said."""
+
+    row: Row
+    moments: list[search.Moment]
+
+
+Author = aliased(Person)
+
+
+def _rows_query(asker: Asker) -> Any:
+    """Return the one query behind every list, without order and limit."""
+    return (
+        sql_select(Episode, Author, Show, Community, EpisodeScore, Position, WorkProgress)
+        .join(Author, col(Author.id) == col(Episode.author_id))
+        .join(Show, col(Show.id) == col(Episode.show_id))
+        .outerjoin(Community, col(Community.id) == col(Show.community_id))
+        .outerjoin(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
+        .outerjoin(
+            Position,
+            (col(Position.episode_id) == col(Episode.id)) & (col(Position.person_id) == asker.id),
+        )
+        .outerjoin(WorkProgress, col(WorkProgress.episode_id) == col(Episode.id))
+    )
+
+
+def _rows(session: Session, asker: Asker, query: Any, *, why: bool = False) -> list[Row]:
+    found = session.execute(query).all()
+    ids = [entry[0].id for entry in found]
+    topics = _topics(session, ids)
+    stars = ledger.mine(session, asker, ids)
+    return [_row(entry, topics, stars, why=why) for entry in found]
+
+
+def _row(
+    entry: Any, topics: dict[int, list[TopicLink]], stars: dict[int, int], *, why: bool
+) -> Row:
+    episode, author, show, community, score, position, progress = entry
+    evidence = Evidence(score.count, score.total) if score else Evidence()
+    return Row(
+        id=episode.id,
+        guid=str(episode.guid),
+        title=episode.title,
+        author=PersonLink(author.name, str(author.ref)),
+        show=ShowLink(show.title, show.slug),
+        community=community.name if community else None,
+        topics=tuple(topics.get(episode.id, ())),
+        duration=episode.duration,
+        published_at=episode.published_at,
+        has_video=episode.has_video,
+        state=episode.state,
+        reason=episode.reason,
+        percent=_percent(episode, progress),
+        words=progress.words if progress and progress.revision == episode.revision else "",
+        position=position.seconds if position else None,
+        finished=bool(position and position.finished),
+        my_stars=stars.get(episode.id),
+        why=explain.why(evidence).sentence if why else None,
+        score=score.score if score else 0.0,
+        withdrawn=episode.withdrawn_at is not None,
+    )
+
+
+def _percent(episode: Episode, progress: WorkProgress | None) -> int:
+    if episode.state == "complete":
+        return 100
+    if progress is None or progress.revision != episode.revision:
+        return 0
+    return min(99, int(progress.fraction * 100))
+
+
+def _topics(session: Session, ids: list[int]) -> dict[int, list[TopicLink]]:
+    grouped: dict[int, list[TopicLink]] = {}
+    if ids:
+        rows = session.exec(
+            select(EpisodeTopic.episode_id, Topic.name, Topic.slug)
+            .join(Topic, col(Topic.id) == col(EpisodeTopic.topic_id))
+            .where(col(EpisodeTopic.episode_id).in_(ids))
+            .order_by(col(Topic.name))
+        )
+        for episode_id, name, slug in rows:
+            grouped.setdefault(episode_id, []).append(TopicLink(name, slug))
+    return grouped
+
+
+def top(
+    session: Session,
+    asker: Asker,
+    *,
+    limit: int = PAGE,
+    after: str | None = None,
+    within: ColumnElement[bool] | None = None,
+) -> Rows:
+    """Return the best talks, best first, newest first among equals."""
+    query = (
+        _rows_query(asker)
+        .where(access.listed(asker), col(EpisodeScore.listed).is_(True))
+        .order_by(col(EpisodeScore.score).desc(), col(EpisodeScore.episode_id).desc())
+        .limit(limit + 1)
+    )
+    if within is not None:
+        query = query.where(within)
+    mark = _cursor(after)
+    if mark is not None:
+        score, last = mark
+        query = query.where(
+            tuple_(col(EpisodeScore.score), col(EpisodeScore.episode_id)) < tuple_(score, last)
+        )
+    rows = _rows(session, asker, query, why=True)
+    return _page(rows, limit, lambda row: f"{row.score!r}_{row.id}")
+
+
+def newest(
+    session: Session,
+    asker: Asker,
+    *,
+    limit: int = PAGE,
+    after: str | None = None,
+    within: ColumnElement[bool] | None = None,
+) -> Rows:
+    """Return talks by publication, newest first."""
+    query = (
+        _rows_query(asker)
+        .where(access.listed(asker))
+        .order_by(col(Episode.published_at).desc(), col(Episode.id).desc())
+        .limit(limit + 1)
+    )
+    if within is not None:
+        query = query.where(within)
+    mark = _cursor(after)
+    if mark is not None:
+        moment = datetime.fromtimestamp(mark[0], tz=now().tzinfo)
+        query = query.where(
+            tuple_(col(Episode.published_at), col(Episode.id)) < tuple_(moment, mark[1])
+        )
+    rows = _rows(session, asker, query)
+    return _page(rows, limit, _published_mark)
+
+
+def _published_mark(row: Row) -> str:
+    moment = row.published_at or now()
+    return f"{moment.timestamp()!r}_{row.id}"
+
+
+def _page(rows: list[Row], limit: int, mark: Any) -> Rows:
+    if len(rows) <= limit:
+        return Rows(rows)
+    return Rows(rows[:limit], mark(rows[limit - 1]))
+
+
+def _cursor(after: str | None) -> tuple[float, int] | None:
+    """Return the place where a page begins; a cursor that is not ours begins at the start."""
+    value, _, last = (after or "").partition("_")
+    try:
+        return float(value), int(last)
+    except ValueError:
+        return None
+
+
+def continuing(session: Session, asker: Asker, limit: int = 6) -> list[Row]:
+    """Return talks that this person has begun and not finished, latest first."""
+    query = (
+        _rows_query(asker)
+        .where(
+            access.listed(asker),
+            col(Position.finished).is_(False),
+            col(Position.seconds) > 5,
+        )
+        .order_by(col(Position.changed_at).desc())
+        .limit(limit)
+    )
+    return _rows(session, asker, query)
+
+
+def mine(session: Session, asker: Asker, limit: int = 100) -> list[Row]:
+    """Return a person's own talks in whatever state, latest first."""
+    query = (
+        _rows_query(asker)
+        .where(col(Episode.author_id) == asker.id)
+        .order_by(col(Episode.id).desc())
+        .limit(limit)
+    )
+    return _rows(session, asker, query)
+
+
+def by_ids(session: Session, asker: Asker, ids: Sequence[int]) -> list[Row]:
+    """Return the listed talks among these ids, in their order."""
+    query = _rows_query(asker).where(access.listed(asker), col(Episode.id).in_(ids))
+    rows = {row.id: row for row in _rows(session, asker, query)}
+    return [rows[wanted] for wanted in ids if wanted in rows]
+
+
+def in_show(show_id: int) -> ColumnElement[bool]:
+    """Return the condition of a show's episodes."""
+    return col(Episode.show_id) == show_id
+
+
+def by_person(person_id: int) -> ColumnElement[bool]:
+    """Return the condition of a person's episodes."""
+    return col(Episode.author_id) == person_id
+
+
+def in_community(community_id: int) -> ColumnElement[bool]:
+    """Return the condition of a community's episodes."""
+    return col(Show.community_id) == community_id
+
+
+def on_topic(topic_id: int) -> ColumnElement[bool]:
+    """Return the condition of a topic's episodes."""
+    return col(Episode.id).in_(
+        select(EpisodeTopic.episode_id).where(EpisodeTopic.topic_id == topic_id)
+    )
+
+
+def topics(session: Session, asker: Asker, limit: int = 24) -> list[TopicLink]:
+    """Return the topics with most talks that this asker may see."""
+    many = func.count()
+    rows = session.exec(
+        select(Topic.name, Topic.slug, many)
+        .join(EpisodeTopic, col(EpisodeTopic.topic_id) == col(Topic.id))
+        .join(Episode, col(Episode.id) == col(EpisodeTopic.episode_id))
+        .where(access.listed(asker))
+        .group_by(col(Topic.id))
+        .order_by(many.desc(), col(Topic.name))
+        .limit(limit)
+    )
+    return [TopicLink(name, slug, count) for name, slug, count in rows]
+
+
+def communities(session: Session) -> list[Community]:
+    """Return all communities by name."""
+    return list(session.exec(select(Community).order_by(col(Community.name))))
+
+
+def find(session: Session, asker: Asker, guid: str) -> Episode | None:
+    """Return the episode of this guid if the asker may open its page."""
+    return session.exec(select(Episode).where(Episode.guid == guid, access.visible(asker))).first()
+
+
+def talk(session: Session, asker: Asker, guid: str) -> Talk | None:
+    """Return one talk whole, or None when there is none for this asker."""
+    episode = find(session, asker, guid)
+    if episode is None:
+        return None
+    row = _rows(session, asker, _rows_query(asker).where(col(Episode.id) == episode.id))[0]
+    score = session.get(EpisodeScore, episode.id)
+    progress = session.get(WorkProgress, episode.id)
+    renditions = _renditions(session, episode)
+    video = renditions.get("mp4")
+    rated = row.my_stars is not None
+    return Talk(
+        row=row,
+        notes=episode.notes,
+        notes_html=rich(episode.notes),
+        language=episode.language,
+        notice=episode.notice,
+        revision=_heard_revision(renditions, episode),
+        transcript_revision=episode.transcript_revision,
+        people=[],
+        has_audio="mp3" in renditions,
+        has_video=video is not None,
+        width=video.width if video else None,
+        height=video.height if video else None,
+        transcript=paragraphs(session, episode.id),
+        mine=access.may_edit(asker, episode),
+        may_rate=ledger.may_rate(session, asker, episode),
+        may_withdraw=access.may_withdraw(asker, episode),
+        rating=ledger.spread(session, episode.id) if rated else None,
+        why=explain.why(Evidence(score.count, score.total) if score else Evidence()),
+        step=progress.step if progress else "",
+        uploaded_at=episode.uploaded_at,
+        playable_at=episode.playable_at,
+        completed_at=episode.completed_at,
+    )
+
+
+def _renditions(session: Session, episode: Episode) -> dict[str, Rendition]:
+    """Return the newest rendition of each kind: the old sound stays until the new one is made."""
+    rows = session.exec(
+        select(Rendition)
+        .where(Rendition.episode_id == episode.id)
+        .order_by(col(Rendition.revision))
+    )
+    return {row.kind: row for row in rows}
+
+
+def _heard_revision(renditions: dict[str, Rendition], episode: Episode) -> int:
+    return renditions["mp3"].revision if "mp3" in renditions else episode.revision
+
+
+def paragraphs(session: Session, episode_id: int) -> list[Paragraph]:
+    """Return a transcript as paragraphs of cues."""
+    grouped: list[Paragraph] = []
+    cues = session.exec(select(Cue).where(Cue.episode_id == episode_id).order_by(col(Cue.position)))
+    for cue in cues:
+        if cue.paragraph or not grouped:
+            grouped.append(Paragraph(cue.start, cue.language, []))
+        grouped[-1].cues.append(cue)
+    return grouped
+
+
+def transcript_language(session: Session, episode_id: int) -> str | None:
+    """Return the language that was heard, or None without a transcript."""
+    found = session.get(Transcript, episode_id)
+    return found.language if found else None
+
+
+def source_of(session: Session, episode: Episode) -> Source | None:
+    """Return the bytes as uploaded of the present revision."""
+    return session.get(Source, (episode.id, episode.revision))
+
+
+def related(session: Session, asker: Asker, row: Row, limit: int = 4) -> list[Row]:
+    """Return other listed talks that share most topics with this one, or its show."""
+    shared = text(
+        "SELECT e.id FROM episode e LEFT JOIN episode_topic t ON t.episode_id = e.id"
+        " AND t.topic_id IN (SELECT topic_id FROM episode_topic WHERE episode_id = :id)"
+        " WHERE e.id <> :id AND e.published_at IS NOT NULL AND e.withdrawn_at IS NULL"
+        " AND (t.topic_id IS NOT NULL"
+        " OR e.show_id = (SELECT show_id FROM episode WHERE id = :id))"
+        " GROUP BY e.id ORDER BY count(t.topic_id) DESC, e.id DESC LIMIT :limit"
+    )
+    ids = [int(found) for (found,) in session.execute(shared, {"id": row.id, "limit": limit})]
+    return by_ids(session, asker, ids)
+
+
+def searched(session: Session, asker: Asker, words: str, *, page: int = 1) -> tuple[list[Hit], int]:
+    """Return one page of the talks that match, with moments, and how many match in all."""
+    if not words.strip():
+        return [], 0
+    found = search.episodes(
+        session,
+        words,
+        listed=access.listed(asker),
+        limit=PAGE,
+        offset=(max(1, page) - 1) * PAGE,
+    )
+    moments: dict[int, list[search.Moment]] = {}
+    for moment in search.moments(session, words, found.episode_ids):
+        moments.setdefault(moment.episode_id, []).append(moment)
+    rows = by_ids(session, asker, found.episode_ids)
+    return [Hit(row, moments.get(row.id, [])) for row in rows], found.count

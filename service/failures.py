@@ -1,0 +1,156 @@
+"""What people are told when something does not work: a sentence, a status, a request id."""
+
+import json
+import logging
+from typing import Any
+
+from flask import Flask, Response, g, make_response, render_template, request, session
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from service.identity.passwords import TooBusyError
+from service.publishing import NotNowError, NotThereError, PublishingError
+from service.rating.ledger import RatingError
+from service.uploads.receiving import UploadError
+from storage.objects import StoreError
+
+log = logging.getLogger(__name__)
+# Of what werkzeug would say in headers, these help the asker.
+TOLD = frozenset({"Allow", "Retry-After", "Content-Range"})
+
+SENTENCES = {
+    400: "The request could not be understood.",
+    401: "Please sign in first.",
+    403: "This is not allowed.",
+    404: "There is nothing here, or it is not for you to see.",
+    405: "This address does not do that.",
+    409: "This does not fit the present state.",
+    413: "This is larger than what may be sent here.",
+    415: "This kind of content is not taken here.",
+    416: "The file does not have these bytes.",
+    421: "This host name is not ours.",
+    422: "Something in the form needs another look.",
+    423: "This is in use just now.",
+    429: "That was too fast. Please wait a moment.",
+    500: "Something went wrong on our side. It has been written down.",
+    503: "We cannot answer just now. Please try again in a moment.",
+}
+
+
+def answer(
+    status: int,
+    detail: str | None = None,
+    *,
+    errors: dict[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return a failure as this request wants it: a page, or problem details (RFC 9457)."""
+    sentence = detail or SENTENCES.get(status, "This did not work.")
+    response = (
+        _problem(status, sentence, errors)
+        if _wants_json()
+        else make_response(_page(status, sentence), status)
+    )
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.update(headers or {})
+    return response
+
+
+def _wants_json() -> bool:
+    if request.path.startswith(("/api/", "/uploads/")):
+        return True
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"], "text/html")
+    return best == "application/json" or request.mimetype == "application/json"
+
+
+def _problem(status: int, sentence: str, errors: dict[str, str] | None) -> Response:
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": SENTENCES.get(status, "This did not work."),
+        "status": status,
+        "detail": sentence,
+        "request_id": g.get("request_id", "-"),
+    }
+    if errors:
+        body["errors"] = errors
+    return Response(json.dumps(body), status, mimetype="application/problem+json")
+
+
+def _page(status: int, sentence: str) -> str:
+    return render_template(
+        "errors/error.html",
+        status=status,
+        title=SENTENCES.get(status, "This did not work."),
+        sentence=sentence,
+        request_id=g.get("request_id", "-"),
+    )
+
+
+def note(kind: str, text: str) -> None:
+    """Keep one sentence for the next page; `kind` is good, bad or plain."""
+    session.setdefault("notes", []).append((kind, text))
+    session.modified = True
+
+
+def taken_notes() -> list[tuple[str, str]]:
+    """Return the sentences kept for this page, once."""
+    return [tuple(entry) for entry in session.pop("notes", [])] if "notes" in session else []
+
+
+def register(app: Flask) -> None:
+    """Answer every failure in words."""
+    settings = app.extensions["dare"].settings
+    app.secret_key = settings.secret
+    app.config.update(
+        SESSION_COOKIE_NAME="__Host-dare-notes",
+        SESSION_COOKIE_SECURE=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_HTTPONLY=True,
+    )
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(NotThereError, lambda _: answer(404))
+    app.register_error_handler(NotNowError, lambda error: answer(409, str(error)))
+    app.register_error_handler(
+        PublishingError, lambda error: answer(422, str(error), errors=error.errors)
+    )
+    app.register_error_handler(RatingError, lambda error: answer(error.status, str(error)))
+    app.register_error_handler(UploadError, _upload)
+    for kind in (StoreError, OperationalError, PoolTimeout, TooBusyError):
+        app.register_error_handler(kind, _away)
+    app.register_error_handler(Exception, _unforeseen)
+
+
+def _http(error: HTTPException) -> Response:
+    if error.response is not None:
+        return error.response  # type: ignore[return-value]
+    status = error.code or 500
+    standard = error.description == type(error).description
+    detail = None if standard or status >= 500 else error.description
+    if isinstance(error, RequestEntityTooLarge) and standard:
+        detail = "This is larger than what a form may send. Use the upload on a page with scripts."
+    extra = dict(error.get_headers(request.environ))
+    kept = {
+        name: extra[name] for name in ("Allow", "Retry-After", "Content-Range") if name in extra
+    }
+    return answer(status, detail, headers=kept)
+
+
+def _upload(error: UploadError) -> Response:
+    headers = {"Tus-Resumable": "1.0.0"}
+    if error.offset is not None:
+        headers["Upload-Offset"] = str(error.offset)
+    if error.status == 423:
+        headers["Retry-After"] = "2"
+    return answer(error.status, str(error), headers=headers)
+
+
+def _away(error: Exception) -> Response:
+    log.warning("request %s: %s: %s", g.get("request_id"), type(error).__name__, error)
+    words = str(error) if isinstance(error, TooBusyError) else None
+    return answer(503, words, headers={"Retry-After": "5"})
+
+
+def _unforeseen(error: Exception) -> Response:
+    log.error("request %s failed", g.get("request_id"), exc_info=error)
+    return answer(500)

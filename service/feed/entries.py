@@ -1,0 +1,219 @@
+"""Which episodes a view shows to a reader, in what order, and whether anything has changed.
+
+A page of a feed is described by one statement that builds no text; only when its fingerprint
+differs from what the app holds are the rows read.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, case, cast, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col
+
+from service.access import Asker, listed
+from storage.models import (
+    Episode,
+    EpisodePerson,
+    EpisodeScore,
+    FeedEntry,
+    FeedView,
+    Person,
+    Rendition,
+    Show,
+)
+
+TOP = "top"
+SHOW = "show"
+PAGE_SIZE = 300
+TOP_SIZE = 50
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What one page of a view is worth at this moment.
+
+    `total` episodes lie on all pages; `fingerprint` differs when anything that the page shows
+    differs; `changed` is the latest change of any of it; `unentered` tells that a ranked view
+    holds episodes whose entry nobody has written yet.
+    """
+
+    total: int
+    fingerprint: str
+    changed: datetime | None
+    unentered: bool
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are; one even if nothing is on it."""
+        return max(1, -(-self.total // PAGE_SIZE))
+
+
+def _newest_audio() -> ColumnElement[int]:
+    """The newest revision whose MP3 is there: a replaced source stays audible until then."""
+    audio = aliased(Rendition)
+    return (
+        select(func.max(audio.revision))
+        .where(col(audio.episode_id) == col(Episode.id), col(audio.kind) == "mp3")
+        .correlate(Episode)
+        .scalar_subquery()
+    )
+
+
+def _ordered(view: FeedView) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    if view.kind == TOP:
+        return col(EpisodeScore.score).desc(), col(EpisodeScore.episode_id).desc()
+    return col(Episode.published_at).desc(), col(Episode.id).desc()
+
+
+def ranked(asker: Asker, view: FeedView) -> Subquery:
+    """Return (id, revision, rank) of all that the view shows to this reader, rank from 1.
+
+    The order is the document's: of `top` that of the home page, of a show the newest first. An
+    episode without an MP3 of known size and duration is in no feed.
+    """
+    order = _ordered(view)
+    found: Select[Any] = (
+        select(
+            col(Episode.id),
+            col(Rendition.revision),
+            func.row_number().over(order_by=order).label("rank"),
+        )
+        .join(
+            Rendition,
+            and_(
+                col(Rendition.episode_id) == col(Episode.id),
+                col(Rendition.kind) == "mp3",
+                col(Rendition.revision) == _newest_audio(),
+            ),
+        )
+        .where(listed(asker))
+        .order_by(*order)
+    )
+    if view.kind == TOP:
+        found = (
+            found.join(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
+            .where(col(EpisodeScore.listed))
+            .limit(TOP_SIZE)
+        )
+    else:
+        found = found.where(col(Episode.show_id) == view.show_id)
+    return found.subquery("ranked")
+
+
+def on_page(ranks: Subquery, page: int) -> ColumnElement[bool]:
+    """Return the condition of the rows of one page, counted from 1."""
+    return ranks.c.rank.between((page - 1) * PAGE_SIZE + 1, page * PAGE_SIZE)
+
+
+def _voices() -> ColumnElement[str]:
+    heard = aliased(Person)
+    named = func.concat(col(EpisodePerson.role), " ", heard.ref, " ", heard.name)
+    return (
+        select(func.string_agg(named, aggregate_order_by("\n", col(heard.id))))
+        .select_from(EpisodePerson)
+        .join(heard, col(heard.id) == col(EpisodePerson.person_id))
+        .where(col(EpisodePerson.episode_id) == col(Episode.id))
+        .correlate(Episode)
+        .scalar_subquery()
+    )
+
+
+def _renditions(ranks: Subquery) -> ColumnElement[str]:
+    made = func.concat(col(Rendition.kind), " ", col(Rendition.etag))
+    return (
+        select(func.string_agg(made, aggregate_order_by("\n", col(Rendition.kind))))
+        .where(col(Rendition.episode_id) == ranks.c.id, col(Rendition.revision) == ranks.c.revision)
+        .correlate(ranks)
+        .scalar_subquery()
+    )
+
+
+def _facts(ranks: Subquery) -> ColumnElement[Any]:
+    """Everything of one row that a feed shows or that what it shows is made of."""
+    return func.jsonb_build_array(
+        ranks.c.id,
+        ranks.c.revision,
+        func.extract("epoch", col(Episode.changed_at)),
+        func.extract("epoch", col(Episode.published_at)),
+        func.extract("epoch", col(FeedEntry.entered_at)),
+        col(Episode.title),
+        func.md5(col(Episode.notes)),
+        col(Episode.state),
+        col(Episode.transcript_revision),
+        col(Person.name),
+        col(Show.title),
+        col(Show.artwork_key),
+        _voices(),
+        _renditions(ranks),
+    )
+
+
+def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Standing:
+    """Return what one page is worth, by one statement."""
+    ranks = ranked(asker, view)
+    here = on_page(ranks, page)
+    entered = col(FeedEntry.entered_at)
+    facts = func.string_agg(cast(_facts(ranks), Text), aggregate_order_by("\n", ranks.c.rank))
+    found = session.execute(
+        select(
+            func.count(),
+            func.md5(facts.filter(here)),
+            func.max(func.greatest(col(Episode.changed_at), col(Show.changed_at), entered)),
+            func.coalesce(func.bool_or(entered.is_(None)), False),
+            _latest_change(view),
+        )
+        .select_from(ranks)
+        .join(Episode, col(Episode.id) == ranks.c.id)
+        .join(Show, col(Show.id) == col(Episode.show_id))
+        .join(Person, col(Person.id) == col(Episode.author_id))
+        .join(
+            FeedEntry,
+            and_(col(FeedEntry.episode_id) == ranks.c.id, col(FeedEntry.view_id) == view.id),
+            isouter=True,
+        )
+    ).one()
+    total, fingerprint, changed, unentered, withdrawn = found
+    latest = max((moment for moment in (changed, withdrawn) if moment), default=None)
+    return Standing(total, fingerprint or "", latest, bool(unentered) and view.kind == TOP)
+
+
+def _latest_change(view: FeedView) -> ColumnElement[datetime | None]:
+    """The latest change among a show's published episodes, withdrawn ones with them."""
+    other = aliased(Episode)
+    latest = select(func.max(other.changed_at)).where(
+        col(other.show_id) == view.show_id, col(other.published_at).is_not(None)
+    )
+    return latest.scalar_subquery()
+
+
+def enter(session: Session, asker: Asker, view: FeedView, at: datetime) -> None:
+    """Write down when episodes first entered a ranked view; what is written never changes.
+
+    Entries of one call lie one second apart, the best newest, none after `at`. For now it is the
+    first reading after the order changed that calls this; a worker will.
+    """
+    ranks = ranked(asker, view)
+    known = select(col(FeedEntry.episode_id)).where(col(FeedEntry.view_id) == view.id)
+    missing = session.execute(
+        select(ranks.c.id).where(ranks.c.id.not_in(known)).order_by(ranks.c.rank)
+    ).scalars()
+    entries = [
+        {"view_id": view.id, "episode_id": episode, "entered_at": at - timedelta(seconds=place)}
+        for place, episode in enumerate(missing)
+    ]
+    if entries:
+        # Two readers at once write the same rows: the first one's moment stays.
+        session.execute(insert(FeedEntry).values(entries).on_conflict_do_nothing())
+
+
+def shown_at(view: FeedView) -> ColumnElement[datetime]:
+    """Return a row's pubDate: its publication, in ranked views its entry."""
+    if view.kind != TOP:
+        return col(Episode.published_at)
+    return case(
+        (col(FeedEntry.entered_at).is_not(None), col(FeedEntry.entered_at)),
+        else_=col(Episode.published_at),
+    )

@@ -1,0 +1,42 @@
+"""Security headers, in one place. Libraries for this forbid the microphone, which we need."""
+
+from flask import Response, g, request
+
+PERMISSIONS = (
+    "microphone=(self), camera=(self), display-capture=(self), autoplay=(self), "
+    "fullscreen=(self), picture-in-picture=(self), screen-wake-lock=(self), "
+    "geolocation=(), payment=(), usb=()"
+)
+POLICY = (
+    "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; "
+    "worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+    "object-src 'none'; frame-ancestors 'none'"
+)
+# Bytes that somebody uploaded, or that were made of them: they may show themselves, nothing more.
+SANDBOX = "default-src 'none'; sandbox"
+
+
+def protect(response: Response, *, secure: bool) -> Response:
+    """Add what every answer carries; what a view has set itself stays."""
+    html = response.mimetype == "text/html"
+    policy = POLICY.format(nonce=g.nonce) if html else SANDBOX
+    defaults = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": PERMISSIONS,
+        # No ETag on pages: a 304 would bring a new nonce to the stored body of an old one.
+        "Cache-Control": "private, no-cache" if html else "no-store",
+    }
+    for name, value in defaults.items():
+        response.headers.setdefault(name, value)
+    if secure:
+        response.headers.setdefault(
+            "Strict-Transport-Security", "max-age=31536000; includeSubDomains"
+        )
+    if request.method not in {"GET", "HEAD"}:
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,180 @@
+"""The request's edge: whose request this is, and whether it may change anything.
+
+Every route carries a rule, put there by one of the decorators below; `create_app` refuses to start
+with a route that has none. A change needs two proofs: that the browser says the request comes from
+our own pages, and a token bound to the session. A request with a bearer token carries no cookie,
+so no other site can send it; it needs neither.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Response, abort, g, redirect, request, url_for
+
+from service.access import Asker, asker_of
+from service.context import dare
+from service.identity import sessions, tokens
+from service.identity.secrets import fresh
+
+COOKIE = "__Host-dare"
+VISIT = "__Host-dare-visit"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+BEARER = "Bearer "
+
+View = Callable[..., Any]
+
+
+def load() -> None:
+    """Find out who asks, before anything else; a dead or foreign secret reads as nobody."""
+    g.asker = None
+    g.by_token = False
+    header = request.headers.get("Authorization", "")
+    cookie = request.cookies.get(COOKIE)
+    if header.startswith(BEARER):
+        g.by_token = True
+        with dare().database.begin() as session:
+            person = tokens.find(session, header.removeprefix(BEARER).strip())
+            g.asker = asker_of(person) if person else None
+    elif cookie:
+        with dare().database.begin() as session:
+            person = sessions.find(session, cookie)
+            g.asker = asker_of(person) if person else None
+
+
+def asker() -> Asker | None:
+    """Return who asks, or None for somebody who is not signed in."""
+    found: Asker | None = g.get("asker")
+    return found
+
+
+def me() -> Asker:
+    """Return who asks, on a route that is only for people who are signed in."""
+    found = asker()
+    if found is None:
+        abort(401)
+    return found
+
+
+def csrf_token() -> str:
+    """Return the token that forms of this browser carry, bound to its session or visit."""
+    bound = request.cookies.get(COOKIE) if asker() else _visit()
+    return _csrf_of(bound or "")
+
+
+def _csrf_of(bound: str) -> str:
+    message = f"csrf:{bound}".encode()
+    return hmac.new(dare().settings.secret, message, hashlib.sha256).hexdigest()
+
+
+def _visit() -> str:
+    """Return the anonymous browser's own random value, making one on its first form."""
+    known: str | None = request.cookies.get(VISIT) or g.get("new_visit")
+    if known is None:
+        known = g.new_visit = fresh()
+    return known
+
+
+def check_origin_of_change() -> str | None:
+    """Return why an unsafe request must be refused, or None when both proofs hold."""
+    if request.method in SAFE or g.by_token or rule_of(request.endpoint) == "keyed":
+        return None
+    stale = "This page is out of date or the request came from elsewhere. Nothing was changed."
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site != "same-origin":
+        return stale
+    origin = request.headers.get("Origin")
+    if site is None and origin is not None and origin != dare().settings.origin:
+        return stale
+    given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    return None if hmac.compare_digest(given.encode(), csrf_token().encode()) else stale
+
+
+def keep_cookies(response: Response) -> Response:
+    """Set the visit cookie that a form on this page needs."""
+    if g.get("new_visit"):
+        set_cookie(response, VISIT, g.new_visit)
+    return response
+
+
+def set_cookie(response: Response, name: str, value: str) -> None:
+    """Set one of our cookies with every flag that the __Host- prefix asks for."""
+    response.set_cookie(
+        name, value, secure=True, httponly=True, samesite="Lax", path="/", max_age=30 * 24 * 3600
+    )
+
+
+def sign_in(response: Response, secret: str) -> Response:
+    """Hand a fresh session to the browser and end its visit."""
+    set_cookie(response, COOKIE, secret)
+    response.delete_cookie(VISIT, path="/", secure=True, httponly=True, samesite="Lax")
+    return response
+
+
+def sign_out(response: Response) -> Response:
+    """Take the session from the browser. Recordings kept locally must survive: cache only."""
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="Lax")
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
+
+
+_rules: dict[str, str] = {}
+
+
+def rule_of(endpoint: str | None) -> str | None:
+    """Return the rule of an endpoint: open, signed-in, publisher or keyed."""
+    return _rules.get(endpoint or "")
+
+
+def note_rules(rules: dict[str, str]) -> None:
+    """Keep the rules that `create_app` read off all views."""
+    _rules.update(rules)
+
+
+def _ruled(rule: str, view: View, check: Callable[[], Any]) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **values: Any) -> Any:
+        refused = check()
+        return refused if refused is not None else view(*args, **values)
+
+    guarded.rule = rule  # type: ignore[attr-defined]
+    return guarded
+
+
+def open_to_all(view: View) -> View:
+    """Declare a route that anybody may ask for."""
+    return _ruled("open", view, lambda: None)
+
+
+def keyed(view: View) -> View:
+    """Declare a route whose address carries the whole authority; no cookie is read."""
+    return _ruled("keyed", view, lambda: None)
+
+
+def signed_in(view: View) -> View:
+    """Declare a route for people who are signed in; others are sent to sign in, or told 401."""
+    return _ruled("signed-in", view, _must_sign_in)
+
+
+def publisher(view: View) -> View:
+    """Declare a route for people who may publish; it does not exist for others."""
+
+    def check() -> Any:
+        refused = _must_sign_in()
+        if refused is None and not me().may_publish:
+            abort(404)
+        return refused
+
+    return _ruled("publisher", view, check)
+
+
+def _must_sign_in() -> Any:
+    if asker() is not None:
+        return None
+    wants_page = request.method in SAFE and not request.path.startswith("/api/")
+    if not wants_page or g.by_token or "text/html" not in request.headers.get("Accept", "*/*"):
+        abort(401)
+    back = request.full_path.rstrip("?")
+    return redirect(url_for("sign_in.index", next=back if back != "/" else None), 303)

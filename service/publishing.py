@@ -1,0 +1,438 @@
+"""A talk's way from draft to published, as far as people steer it.
+
+Draft first, bytes second; `finish` may be called any number of times and queues one production.
+The page, the API and the command line all go through here.
+"""
+
+import hashlib
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from typing import IO
+
+from sqlmodel import Session, col, delete, select, update
+
+from service import access
+from service.access import Asker
+from service.uploads import receiving
+from service.uploads.receiving import UploadError
+from storage.floor import Floor
+from storage.models import (
+    Community,
+    Episode,
+    EpisodeScore,
+    EpisodeTopic,
+    Show,
+    Source,
+    Topic,
+    Upload,
+    now,
+)
+from storage.objects import PART
+
+TITLE_MOST = 200
+NOTES_MOST = 10_000
+TOPICS_MOST = 8
+LANGUAGE = re.compile(r"^[a-z]{2,3}$")
+
+
+class PublishingError(ValueError):
+    """A draft cannot be like this. `errors` has a sentence for each field."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+
+class NotThereError(LookupError):
+    """There is no such thing for this asker: absent and forbidden read the same."""
+
+
+class NotNowError(Exception):
+    """The talk's state does not allow this now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What an author says of a talk, as typed."""
+
+    title: str
+    notes: str = ""
+    language: str = ""
+    topics: str = ""
+    show: str = ""
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A draft that passed every rule."""
+
+    title: str
+    notes: str
+    language: str | None
+    topics: list[str]
+
+
+def one_line(text: str) -> str:
+    """Return text as one line: NFC, no control or direction characters, single spaces."""
+    composed = unicodedata.normalize("NFC", text)
+    kept = (" " if c.isspace() else c for c in composed if c.isspace() or not _is_hidden(c))
+    return " ".join("".join(kept).split())
+
+
+def many_lines(text: str) -> str:
+    """Return text with its line breaks and without hidden characters."""
+    composed = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    return "".join(c for c in composed if c in "\n\t" or not _is_hidden(c)).strip()
+
+
+def _is_hidden(character: str) -> bool:
+    # Controls, surrogates and unassigned code points; bidi controls, but not the joiners of emoji.
+    category = unicodedata.category(character)
+    return (
+        category in {"Cc", "Cs", "Cn"}
+        or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+
+
+def clean(draft: Draft) -> Cleaned:
+    """Return the draft as it will be stored.
+
+    Raises:
+        PublishingError: a sentence for each field that cannot be.
+    """
+    errors: dict[str, str] = {}
+    title = one_line(draft.title)
+    if not title:
+        errors["title"] = "A title is needed, so that colleagues can find the talk."
+    elif len(title) > TITLE_MOST:
+        errors["title"] = f"The title has {len(title)} characters; {TITLE_MOST} is the most."
+    notes = many_lines(draft.notes)
+    if len(notes) > NOTES_MOST:
+        errors["notes"] = f"The notes have {len(notes)} characters; {NOTES_MOST} is the most."
+    language = draft.language.strip().lower()
+    if language and not LANGUAGE.match(language):
+        errors["language"] = "Name the language by its two letters, such as en, de or fr."
+    topics = list(dict.fromkeys(t for t in (one_line(t) for t in draft.topics.split(",")) if t))
+    if len(topics) > TOPICS_MOST:
+        errors["topics"] = f"{TOPICS_MOST} topics are the most."
+    elif any(len(topic) > 80 for topic in topics):
+        errors["topics"] = "A topic may have at most 80 characters."
+    if errors:
+        raise PublishingError(errors)
+    return Cleaned(title, notes, language or None, topics)
+
+
+def slug_of(text: str, fallback: str) -> str:
+    """Return an address part made of the letters and digits of a text."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or fallback
+
+
+def create_show(
+    session: Session,
+    asker: Asker,
+    *,
+    title: str,
+    description: str = "",
+    community: str = "",
+    language: str = "",
+) -> Show:
+    """Make a show of one's own.
+
+    Raises:
+        PublishingError: no title, a title over 200, a description over 4,000, no such community.
+        NotThereError: this person does not publish.
+    """
+    if not asker.may_publish:
+        raise NotThereError
+    errors: dict[str, str] = {}
+    name, about = one_line(title), many_lines(description)
+    if not name:
+        errors["title"] = "A show needs a title."
+    elif len(name) > TITLE_MOST:
+        errors["title"] = f"The title has {len(name)} characters; {TITLE_MOST} is the most."
+    if len(about) > 4000:
+        errors["description"] = f"The description has {len(about)} characters; 4000 is the most."
+    group = None
+    if community:
+        group = session.exec(select(Community).where(Community.slug == community)).first()
+        if group is None:
+            errors["community"] = "There is no such community."
+    if errors:
+        raise PublishingError(errors)
+    show = Show(
+        slug=_free_slug(session, slug_of(name, "show")),
+        title=name,
+        description=about,
+        language=language or "en",
+        owner_id=asker.id,
+        community_id=group.id if group else None,
+    )
+    session.add(show)
+    session.flush()
+    return show
+
+
+def _free_slug(session: Session, wanted: str) -> str:
+    taken = session.exec(select(Show.slug).where(Show.slug == wanted)).first()
+    return wanted if taken is None else f"{wanted}-{secrets.token_hex(3)}"
+
+
+def shows_to_publish_in(session: Session, asker: Asker) -> list[Show]:
+    """Return the shows that a person may add episodes to, by title."""
+    return list(
+        session.exec(select(Show).where(Show.owner_id == asker.id).order_by(col(Show.title)))
+    )
+
+
+def own_show(session: Session, asker: Asker, slug: str = "") -> Show:
+    """Return the named show, or a person's first one, made on the spot when there is none.
+
+    Raises:
+        PublishingError: the named show is not theirs.
+    """
+    mine = shows_to_publish_in(session, asker)
+    if slug:
+        for show in mine:
+            if show.slug == slug:
+                return show
+        raise PublishingError({"show": "Choose one of your own shows."})
+    return mine[0] if mine else create_show(session, asker, title=f"Talks by {asker.name}")
+
+
+def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
+    """Save a draft, so that nothing typed is ever lost.
+
+    Raises:
+        PublishingError: see `clean`.
+        NotThereError: this person does not publish.
+    """
+    if not asker.may_publish:
+        raise NotThereError
+    cleaned = clean(draft)
+    show = own_show(session, asker, draft.show)
+    episode = Episode(
+        show_id=show.id,
+        author_id=asker.id,
+        title=cleaned.title,
+        notes=cleaned.notes,
+        language=cleaned.language,
+    )
+    session.add(episode)
+    session.flush()
+    _set_topics(session, episode, cleaned.topics)
+    return episode
+
+
+def save(session: Session, asker: Asker, guid: str, draft: Draft) -> Episode:
+    """Change what an author says of a talk, in any state.
+
+    Raises:
+        PublishingError: see `clean`.
+        NotThereError: no such talk of this asker's.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    cleaned = clean(draft)
+    if draft.show:
+        episode.show_id = own_show(session, asker, draft.show).id
+    episode.title, episode.notes = cleaned.title, cleaned.notes
+    episode.language = cleaned.language or episode.language
+    episode.changed_at = now()
+    _set_topics(session, episode, cleaned.topics)
+    return episode
+
+
+def _set_topics(session: Session, episode: Episode, names: list[str]) -> None:
+    session.exec(delete(EpisodeTopic).where(col(EpisodeTopic.episode_id) == episode.id))
+    seen: set[int] = set()
+    for name in names:
+        slug = slug_of(name, f"topic-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
+        topic = session.exec(select(Topic).where(Topic.slug == slug)).first()
+        if topic is None:
+            topic = Topic(slug=slug, name=name)
+            session.add(topic)
+            session.flush()
+        if topic.id not in seen:
+            seen.add(topic.id)
+            session.add(EpisodeTopic(episode_id=episode.id, topic_id=topic.id))
+    session.flush()
+
+
+def mine(session: Session, asker: Asker, guid: str, *, lock: bool = False) -> Episode:
+    """Return an episode that this asker may edit.
+
+    Raises:
+        NotThereError: there is none, or it is somebody else's.
+    """
+    query = select(Episode).where(Episode.guid == guid)
+    episode = session.exec(query.with_for_update() if lock else query).first()
+    if episode is None or not access.may_edit(asker, episode):
+        raise NotThereError
+    return episode
+
+
+def begin_upload(
+    session: Session, floor: Floor, asker: Asker, guid: str, *, name: str, length: int
+) -> tuple[Upload, bool]:
+    """Open an upload into a draft; see `receiving.begin`.
+
+    Raises:
+        NotThereError, UploadError.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    limit = floor.settings.max_upload_bytes
+    upload, fresh = receiving.begin(
+        session, floor.store, episode, name=name, length=length, limit=limit
+    )
+    if episode.state == "draft":
+        episode.state = "uploading"
+    return upload, fresh
+
+
+def cancel_upload(session: Session, floor: Floor, asker: Asker, guid: str) -> None:
+    """Give up the upload that is under way; the draft stays.
+
+    Raises:
+        NotThereError: no such talk of this asker's.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    upload = receiving.open_upload(session, episode.id)
+    if upload is not None:
+        receiving.abort(session, floor.store, upload)
+    if episode.state == "uploading":
+        episode.state = "draft"
+
+
+def finish(floor: Floor, asker: Asker, guid: str) -> Episode:
+    """Turn a whole upload into a production; any number of times, with one effect.
+
+    The store joins the parts first, outside the transaction; then one transaction makes the
+    source row, moves the state and queues the work, guarded by the upload's state.
+
+    Raises:
+        NotThereError, UploadError, StoreError.
+    """
+    with floor.database.begin() as session:
+        episode = mine(session, asker, guid)
+        upload = receiving.open_upload(session, episode.id)
+        session.expunge_all()
+    if upload is None:
+        if episode.revision == 0:
+            raise UploadError(409, "Nothing has been uploaded into this draft yet.")
+        return episode
+    receiving.complete(floor.store, upload)
+    with floor.database.begin() as session:
+        claimed = session.exec(
+            update(Upload)
+            .where(col(Upload.id) == upload.id, col(Upload.state) == "open")
+            .values(state="finished", changed_at=now())
+        )
+        episode = mine(session, asker, guid, lock=True)
+        if claimed.rowcount == 1:
+            _produce_new_revision(session, floor, episode, upload)
+        session.flush()
+        session.expunge_all()
+    return episode
+
+
+def _produce_new_revision(session: Session, floor: Floor, episode: Episode, upload: Upload) -> None:
+    episode.revision += 1
+    episode.uploaded_at = now()
+    session.add(
+        Source(
+            episode_id=episode.id,
+            revision=episode.revision,
+            key=upload.key,
+            given_name=upload.given_name,
+            size=upload.length,
+        )
+    )
+    _queue(session, floor, episode)
+
+
+def _queue(session: Session, floor: Floor, episode: Episode) -> None:
+    episode.state = "processing"
+    episode.reason = episode.notice = None
+    episode.attempt += 1
+    session.flush()
+    floor.work.produce(
+        session, guid=str(episode.guid), revision=episode.revision, attempt=episode.attempt
+    )
+
+
+def receive(
+    floor: Floor, asker: Asker, guid: str, *, name: str, length: int, body: IO[bytes]
+) -> Episode:
+    """Take a whole file from a stream, part by part, and finish.
+
+    Raises:
+        NotThereError, UploadError, StoreError.
+    """
+    with floor.database.begin() as session:
+        upload, _ = begin_upload(session, floor, asker, guid, name=name, length=length)
+        upload_id, offset = upload.id, upload.offset
+    body.seek(offset)
+    while offset < length:
+        offset = receiving.append(
+            floor.database,
+            floor.store,
+            upload_id,
+            asker.id,
+            offset=offset,
+            body=body,
+            length=min(PART, length - offset),
+        )
+    return finish(floor, asker, guid)
+
+
+def retry(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
+    """Queue a failed talk again.
+
+    Raises:
+        NotThereError: no such talk of this asker's.
+        NotNowError: it has not failed.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    unfinished = episode.state == "failed" or episode.reason is not None
+    if not unfinished or episode.revision == 0:
+        raise NotNowError("Only a talk that failed can be tried again.")
+    _queue(session, floor, episode)
+    return episode
+
+
+def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
+    """Take a talk off every page, list and feed. Its address then answers like none.
+
+    Raises:
+        NotThereError: no such talk that this asker may withdraw.
+    """
+    query = select(Episode).where(Episode.guid == guid, access.visible(asker)).with_for_update()
+    episode = session.exec(query).first()
+    if episode is None or not access.may_withdraw(asker, episode):
+        raise NotThereError
+    if episode.withdrawn_at is None:
+        episode.withdrawn_at = episode.changed_at = now()
+        _list(session, episode, listed=False)
+    return episode
+
+
+def restore(session: Session, asker: Asker, guid: str) -> Episode:
+    """Put one's own withdrawn talk back.
+
+    Raises:
+        NotThereError: no such talk of this asker's.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    if episode.withdrawn_at is not None:
+        episode.withdrawn_at = None
+        episode.changed_at = now()
+        _list(session, episode, listed=episode.published_at is not None)
+    return episode
+
+
+def _list(session: Session, episode: Episode, *, listed: bool) -> None:
+    session.exec(
+        update(EpisodeScore).where(col(EpisodeScore.episode_id) == episode.id).values(listed=listed)
+    )

@@ -1,0 +1,1 @@
+"""The rating engine: `model` is arithmetic, `ledger` touches rows, `explain` says why."""

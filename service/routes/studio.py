@@ -1,0 +1,202 @@
+"""The studio: drafts, uploads, one's own talks."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
+from sqlmodel import Session
+from werkzeug import Response as AnyResponse
+
+from service import catalogue, publishing
+from service.context import dare
+from service.failures import note
+from service.identity.browser import me, publisher
+from service.publishing import Draft, NotThereError, PublishingError
+from service.uploads import receiving
+from service.uploads.receiving import UploadError
+from storage.objects import PART
+
+blueprint = Blueprint("studio", __name__, url_prefix="/studio")
+
+LANGUAGES = [
+    ("en", "English"),
+    ("de", "German"),
+    ("fr", "French"),
+    ("es", "Spanish"),
+    ("it", "Italian"),
+    ("nl", "Dutch"),
+    ("pl", "Polish"),
+    ("pt", "Portuguese"),
+    ("sv", "Swedish"),
+    ("tr", "Turkish"),
+    ("uk", "Ukrainian"),
+    ("hi", "Hindi"),
+    ("ja", "Japanese"),
+    ("zh", "Chinese"),
+]
+
+
+@blueprint.get("/")
+@publisher
+def index() -> str:
+    """Offer a new talk and list one's own."""
+    with dare().database.begin() as session:
+        return _index(session, {}, {"title": request.args.get("title", "")[:200]})
+
+
+def _index(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str:
+    rows = [row for row in catalogue.mine(session, me()) if not row.withdrawn]
+    done = [row for row in rows if row.published_at and row.state == "complete"]
+    return render_template(
+        "studio/index.html",
+        drafts=[row for row in rows if row not in done],
+        published=done,
+        shows=publishing.shows_to_publish_in(session, me()),
+        languages=LANGUAGES,
+        errors=errors,
+        typed=typed,
+    )
+
+
+def _draft() -> Draft:
+    fields = ("title", "notes", "language", "topics", "show")
+    return Draft(**{name: request.form.get(name, "") for name in fields})
+
+
+@blueprint.post("/")
+@publisher
+def create() -> AnyResponse | tuple[str, int]:
+    """Save a draft and go on to its recording."""
+    with dare().database.begin() as session:
+        try:
+            episode = publishing.create_draft(session, me(), _draft())
+        except PublishingError as error:
+            return _index(session, error.errors, request.form.to_dict()), 422
+    return redirect(url_for("studio.edit", guid=episode.guid), 303)
+
+
+@blueprint.get("/<uuid:guid>")
+@publisher
+def edit(guid: Any) -> str:
+    """Show one's own talk for editing."""
+    with dare().database.begin() as session:
+        return _edit(session, str(guid), {}, {})
+
+
+def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, str]) -> str:
+    publishing.mine(session, me(), guid)
+    talk = catalogue.talk(session, me(), guid)
+    if talk is None:
+        raise NotThereError
+    upload = receiving.open_upload(session, talk.row.id)
+    settings = dare().settings
+    shown = {name: getattr(talk.row, name) for name in talk.row.__dataclass_fields__}
+    return render_template(
+        "studio/edit.html",
+        episode={
+            **shown,
+            "notes": talk.notes,
+            "notice": talk.notice,
+            "language": talk.language,
+        },
+        shows=publishing.shows_to_publish_in(session, me()),
+        languages=LANGUAGES,
+        limits=SimpleNamespace(
+            upload_bytes=settings.max_upload_bytes,
+            form_bytes=min(settings.max_form_bytes, settings.max_upload_bytes),
+        ),
+        open_upload=SimpleNamespace(
+            name=upload.given_name, size=upload.length, offset=upload.offset
+        )
+        if upload
+        else None,
+        errors=errors,
+        typed=typed,
+    )
+
+
+@blueprint.post("/<uuid:guid>")
+@publisher
+def save(guid: Any) -> AnyResponse | tuple[str, int]:
+    """Save what was said of a talk."""
+    with dare().database.begin() as session:
+        try:
+            publishing.save(session, me(), str(guid), _draft())
+        except PublishingError as error:
+            session.rollback()
+            with dare().database.begin() as fresh:
+                return _edit(fresh, str(guid), error.errors, request.form.to_dict()), 422
+    note("good", "Saved.")
+    return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+@blueprint.post("/<uuid:guid>/upload")
+@publisher
+def begin_upload(guid: Any) -> tuple[Response, int]:
+    """Open an upload for the page's script, or find the one that is open."""
+    told = request.get_json(silent=True) or {}
+    length = told.get("size")
+    if isinstance(length, bool) or not isinstance(length, int):
+        raise UploadError(422, "Say how many bytes the file has.")
+    with dare().database.begin() as session:
+        upload, fresh = publishing.begin_upload(
+            session, dare(), me(), str(guid), name=str(told.get("name", "")), length=length
+        )
+    url = url_for("uploads.append", upload_id=upload.id)
+    facts = {"url": url, "offset": upload.offset, "chunk": PART}
+    return jsonify(facts), 201 if fresh else 200
+
+
+@blueprint.post("/<uuid:guid>/upload/end")
+@publisher
+def cancel_upload(guid: Any) -> AnyResponse:
+    """Give up the upload under way; the draft stays."""
+    with dare().database.begin() as session:
+        publishing.cancel_upload(session, dare(), me(), str(guid))
+    note("good", "The upload was cancelled. The draft is kept.")
+    return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+@blueprint.post("/<uuid:guid>/finish")
+@publisher
+def finish(guid: Any) -> tuple[Response, int]:
+    """Take a whole upload into production; any number of times."""
+    publishing.finish(dare(), me(), str(guid))
+    return jsonify({"next": url_for("studio.edit", guid=guid)}), 202
+
+
+@blueprint.post("/<uuid:guid>/file")
+@publisher
+def upload(guid: Any) -> AnyResponse | tuple[str, int]:
+    """Take a file from a plain form, for browsers without scripts."""
+    file = request.files.get("file")
+    try:
+        if file is None or not file.filename:
+            raise UploadError(422, "Choose a recording first.")
+        body = file.stream
+        length = body.seek(0, 2)
+        body.seek(0)
+        publishing.receive(dare(), me(), str(guid), name=file.filename, length=length, body=body)
+    except UploadError as error:
+        with dare().database.begin() as session:
+            return _edit(session, str(guid), {"file": str(error)}, {}), error.status
+    return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+@blueprint.post("/<uuid:guid>/retry")
+@publisher
+def retry(guid: Any) -> AnyResponse:
+    """Try a failed talk again."""
+    with dare().database.begin() as session:
+        publishing.retry(session, dare(), me(), str(guid))
+    return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+@blueprint.post("/<uuid:guid>/withdraw")
+@publisher
+def withdraw(guid: Any) -> AnyResponse:
+    """Take one's own talk off every list."""
+    with dare().database.begin() as session:
+        publishing.withdraw(session, me(), str(guid))
+    note("good", "The talk is withdrawn.")
+    return redirect(url_for("studio.index"), 303)
