@@ -30,6 +30,7 @@ ROUTES = (
     "my_feeds",
     "people",
     "search",
+    "set_up",
     "shows",
     "sign_in",
     "studio",

@@ -69,9 +69,11 @@ class Stream:
         self._held = held
 
     def __iter__(self) -> Iterator[bytes]:
+        """Return itself: blocks are given once."""
         return self
 
     def __next__(self) -> bytes:
+        """Return the next block."""
         return next(self._blocks)
 
     def close(self) -> None:

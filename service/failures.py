@@ -17,7 +17,7 @@ from storage.objects import StoreError
 
 log = logging.getLogger(__name__)
 # Of what werkzeug would say in headers, these help the asker.
-TOLD = frozenset({"Allow", "Retry-After", "Content-Range"})
+TOLD: frozenset[str] = frozenset({"Allow", "Retry-After", "Content-Range"})
 
 SENTENCES = {
     400: "The request could not be understood.",

@@ -1,4 +1,4 @@
-"""How gunicorn serves the web: `gunicorn -c python:service.gunicorn_conf "service.app:create_app()"`.
+"""How gunicorn serves `service.app:create_app()`: its `-c python:service.gunicorn_conf`.
 
 Two processes of 32 threads: sync workers are killed by slow uploads, and one process with few
 threads stalls when podcast apps keep connections open.
@@ -14,8 +14,10 @@ from storage.settings import load_settings
 _settings = load_settings()
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a heartbeat file; a disk could stall it
 
-bind = f"[{_settings.bind}]:{_settings.port}" if ":" in _settings.bind else (
-    f"{_settings.bind}:{_settings.port}"
+bind = (
+    f"[{_settings.bind}]:{_settings.port}"
+    if ":" in _settings.bind
+    else (f"{_settings.bind}:{_settings.port}")
 )
 worker_class = "gthread"
 workers = _settings.web_processes

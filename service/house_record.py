@@ -38,7 +38,7 @@ def record_path(data: Path) -> Path:
     return data / "run" / "house.json"
 
 
-def write_record(data: Path, children: Mapping[str, int], **facts: Any) -> None:
+def write_record(data: Path, children: Mapping[str, int], facts: Mapping[str, Any]) -> None:
     """Write down this process as the house's supervisor, its children's pids, and `facts`."""
     people = {"supervisor": os.getpid(), **children}
     found = {name: Running.of(pid) for name, pid in people.items()}
@@ -96,15 +96,19 @@ def end_leftovers(data: Path) -> list[str]:
     Raises:
         EngineError: something survived SIGKILL.
     """
-    left = {name: one for name, one in recorded(read_record(data) or {}).items() if one.alive}
+    found = recorded(read_record(data) or {})
+    # The database ends its own leftovers when it starts: SIGTERM would make it wait for clients.
+    found.pop("database", None)
+    left = {name: one for name, one in found.items() if one.alive}
 
     def alive() -> list[int]:
         return [one.pid for one in left.values() if one.alive]
 
     if left:
         clear(alive, [(signal.SIGTERM, 10), (signal.SIGKILL, 5)])
-    for one in left.values():
-        with suppress(ProcessLookupError):  # what was in the group of one that had to be killed
-            os.killpg(one.pid, signal.SIGKILL)
+    for name, one in left.items():
+        if name != "supervisor":  # children lead groups of their own, it sits in its shell's
+            with suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
     record_path(data).unlink(missing_ok=True)
     return sorted(left)

@@ -15,6 +15,7 @@ from sqlmodel import Session, col, delete, select, update
 
 from service import access
 from service.access import Asker
+from service.rating import ledger
 from service.uploads import receiving
 from service.uploads.receiving import UploadError
 from storage.floor import Floor
@@ -222,6 +223,8 @@ def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
     )
     session.add(episode)
     session.flush()
+    # Its score stands ready, not listed: the worker that publishes only has to list it.
+    ledger.locked_score(session, episode)
     _set_topics(session, episode, cleaned.topics)
     return episode
 

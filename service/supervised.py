@@ -56,6 +56,11 @@ class Supervised:
     restart_at: float | None = None
     backoff: Backoff = field(default_factory=Backoff)
 
+    @property
+    def title(self) -> str:
+        """Its name at the beginning of a sentence."""
+        return self.words[0].upper() + self.words[1:]
+
     def start(self) -> None:
         """Start it now.
 
@@ -81,7 +86,7 @@ class Supervised:
     def obituary(self, status: int) -> str:
         """Return one line that says how it ended and where to look."""
         return (
-            f"{self.words[0].upper()}{self.words[1:]} ended ({ending(status)}): "
+            f"{self.title} ended ({ending(status)}): "
             f"{last_line(self.log) or 'it said nothing'} (see {self.log})"
         )
 
@@ -99,6 +104,15 @@ class Supervised:
             except (EngineError, OSError) as error:
                 self._retry_later(say, str(error), now)
             return True
+        return False
+
+    def comes_back(self) -> bool:
+        """Return whether it serves now and did not a moment ago, after a restart."""
+        running = self.process is not None and self.process.poll() is None
+        if self.ready or not running:
+            return False
+        with suppress(EngineError):  # it ended this very moment: `tend` will see to it
+            return self.check_ready()
         return False
 
     def _retry_later(self, say: Callable[[str], None], why: str, now: float) -> None:

@@ -17,6 +17,8 @@ PAUSE = 0.5
 PARAGRAPH_PAUSE = 0.8
 PARAGRAPH_SENTENCES = (4, 6)
 SEAM_SECONDS = 0.3
+# A comma outweighs an imbalance of this share between the two parts of a long phrase.
+COMMA_WORTH = 0.4
 SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’»)\]]*$")
 # Words with a stop that end no sentence: titles, initials and the like.
 ABBREVIATION = re.compile(
@@ -93,10 +95,12 @@ def join(pieces: Sequence[Piece]) -> list[Cue]:
         left, right = _seam(left, right)
         runs[number - 1 : number + 1] = [(left_language, left), (language, right)]
     cues: list[Cue] = []
+    floor = 0.0
     for language, words in runs:
-        floor = cues[-1].end if cues else 0.0
-        cues.extend(cues_from_words(_monotonic(words, floor), language=language))
-    return cues
+        ordered = _monotonic(words, floor)
+        floor = ordered[-1].end if ordered else floor
+        cues.extend(_unstretched(ordered, language))
+    return _stretched(cues, max((piece.end for piece in pieces), default=0.0))
 
 
 def _by_start(pieces: Iterable[Piece]) -> list[Piece]:
@@ -175,23 +179,44 @@ def cues_from_segments(segments: Iterable[Segment], language: str = "") -> list[
 def cues_from_words(words: Sequence[Word], *, language: str = "") -> list[Cue]:
     """Return cues of at most 64 characters and 7 s, at least 1 s where there is room.
 
-    A cue ends with a sentence, before a pause of 0.5 s, or where the next word has no room.
+    A cue ends with a sentence or before a pause of 0.5 s; what is longer is divided, best after a
+    comma.
     """
-    groups: list[list[Word]] = []
+    return _stretched(_unstretched(words, language))
+
+
+def _unstretched(words: Sequence[Word], language: str) -> list[Cue]:
+    """Return cues that end with their words, however short."""
+    phrases: list[list[Word]] = []
     for word in words:
-        if groups and not _breaks(groups[-1], word):
-            groups[-1].append(word)
+        if phrases and not _begins_phrase(phrases[-1], word):
+            phrases[-1].append(word)
         else:
-            groups.append([word])
-    return _stretched([_cue(group, language) for group in _merged(groups)])
+            phrases.append([word])
+    groups = [group for phrase in phrases for group in _divided(phrase)]
+    return [_cue(group, language) for group in _merged(groups)]
 
 
-def _breaks(group: list[Word], word: Word) -> bool:
-    """Return whether `word` begins a new cue."""
-    last = group[-1]
-    return (
-        word.start - last.end >= PAUSE or ends_sentence(_text(group)) or not _fits([*group, word])
-    )
+def _begins_phrase(phrase: list[Word], word: Word) -> bool:
+    """Return whether `word` stands after a pause or a sentence's end."""
+    return word.start - phrase[-1].end >= PAUSE or ends_sentence(phrase[-1].text)
+
+
+def _divided(phrase: list[Word]) -> list[list[Word]]:
+    """Return a phrase in parts that each make a cue, divided where a reader would breathe."""
+    if len(phrase) == 1 or _fits(phrase):
+        return [phrase]
+    lengths = [len(_text(phrase[:number])) for number in range(len(phrase) + 1)]
+
+    def worth(number: int) -> float:
+        before, after = phrase[number - 1], phrase[number]
+        pause = min(PAUSE, after.start - before.end)
+        comma = COMMA_WORTH if before.text.rstrip().endswith((",", ";", ":", "—", "–")) else 0.0
+        return pause + comma - abs(2 * lengths[number] - lengths[-1]) / lengths[-1]
+
+    # Halves keep the depth of this small even for a phrase without any pause.
+    place = max(range(1, len(phrase)), key=worth)
+    return _divided(phrase[:place]) + _divided(phrase[place:])
 
 
 def _merged(groups: list[list[Word]]) -> list[list[Word]]:
@@ -234,12 +259,12 @@ def _cue(group: list[Word], language: str) -> Cue:
     return Cue(start, end, _text(group), language=language, words=tuple(group))
 
 
-def _stretched(cues: list[Cue]) -> list[Cue]:
+def _stretched(cues: list[Cue], last: float = float("inf")) -> list[Cue]:
     """Return the cues with the short ones held up to a second, never into the next."""
-    ends = [cue.start for cue in cues[1:]] + [float("inf")]
+    limits = [*(cue.start for cue in cues[1:]), last][: len(cues)]
     return [
         replace(cue, end=max(cue.end, min(cue.start + SHORTEST_SECONDS, limit)))
-        for cue, limit in zip(cues, ends, strict=True)
+        for cue, limit in zip(cues, limits, strict=True)
     ]
 
 
@@ -319,8 +344,9 @@ def to_json(cues: Iterable[Cue]) -> str:
     segments = [
         {
             **({"speaker": cue.speaker} if cue.speaker else {}),
-            "startTime": round(cue.start, 3),
-            "endTime": round(cue.end, 3),
+            # Rounded as in the other two files: halves may fall the other way.
+            "startTime": round(cue.start * 1000) / 1000,
+            "endTime": round(cue.end * 1000) / 1000,
             "body": _one_line(cue.text),
         }
         for cue in cues

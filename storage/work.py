@@ -5,12 +5,12 @@ the contract between the rooms. DBOS keeps its tables in the schema `dbos` of th
 so a job and the row that caused it are committed together or not at all.
 """
 
-from dataclasses import dataclass
+from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, case, func, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from storage.database import Database, normal_url
 from storage.models import WorkProgress, now
@@ -23,15 +23,6 @@ PRODUCE_QUEUE = "produce"
 SPEECH_QUEUE = "speech"
 PRODUCE = "produce"
 TRANSCRIBE_PIECE = "transcribe_piece"
-
-
-@dataclass(frozen=True)
-class QueueCount:
-    """How much of one queue waits and how much runs."""
-
-    queue: str
-    waiting: int
-    running: int
 
 
 class Work:
@@ -78,8 +69,13 @@ def tell(
     fraction: float,
     words: str,
     executor: str,
+    afresh: bool = False,
 ) -> None:
-    """Say how far the work on an episode is. Within one step of a revision it never goes back."""
+    """Say how far the work on an episode is.
+
+    `fraction` is of the whole work, 0 to 1, and never goes back within a revision unless the work
+    begins `afresh`.
+    """
     row = {
         "episode_id": episode_id,
         "revision": revision,
@@ -90,16 +86,18 @@ def tell(
         "changed_at": now(),
     }
     statement = insert(WorkProgress).values(row)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["episode_id"],
-            set_={key: statement.excluded[key] for key in row if key != "episode_id"},
-        )
-    )
+    new: dict[str, ColumnElement[Any]] = {
+        name: statement.excluded[name] for name in row if name != "episode_id"
+    }
+    if not afresh:
+        stays = col(WorkProgress.revision) == statement.excluded.revision
+        furthest = func.greatest(col(WorkProgress.fraction), statement.excluded.fraction)
+        new["fraction"] = case((stays, furthest), else_=statement.excluded.fraction)
+    session.execute(statement.on_conflict_do_update(index_elements=["episode_id"], set_=new))
 
 
-def queue_counts(session: Session) -> list[QueueCount]:
-    """Return how much waits and runs in each queue that holds any work."""
+def queue_counts(session: Session) -> dict[str, dict[str, int]]:
+    """Return how much is waiting and running in each queue that holds any work."""
     rows = session.execute(
         text(
             "SELECT queue_name, count(*) FILTER (WHERE status = 'ENQUEUED') AS waiting,"
@@ -109,4 +107,4 @@ def queue_counts(session: Session) -> list[QueueCount]:
             " GROUP BY queue_name ORDER BY queue_name"
         )
     )
-    return [QueueCount(name, waiting, running) for name, waiting, running in rows]
+    return {name: {"waiting": waiting, "running": running} for name, waiting, running in rows}

@@ -54,7 +54,8 @@ def supervise(
 
     Every piece of stdout goes to `take`; `watch` is called at least every 0.25 s. Whatever either
     raises ends the child's whole process group (SIGTERM, 5 s, SIGKILL) before it is raised on.
-    The calling thread must stay for as long as the child lives: the child dies with it.
+    The program's environment is empty. The calling thread must stay for as long as the child
+    lives: the child dies with it.
     """
     limited = [
         *(sys.executable, "-I", "-S", launcher.__file__, str(os.getpid())),
@@ -66,7 +67,6 @@ def supervise(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=folder,
-        env={},
         start_new_session=True,
     ) as child:
         errors = bytearray()
@@ -106,6 +106,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     """Leave no process of the child's group alive."""
     if child.poll() is None:
         _signal(child, signal.SIGTERM)
+        _signal(child, signal.SIGCONT)  # one that was stopped hears nothing else
         with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_SECONDS)
     _signal(child, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """Tells a talk from something else under a talk's name, by its name and its first bytes."""
 
+import codecs
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +19,9 @@ ENDINGS = {
 HEAD_BYTES = 4096
 # Where the tag of an ISO base media file sits, and the tags that one may begin with.
 BOX_AT = slice(4, 8)
-BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+BOXES = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"}
+# Transport streams from cameras put four bytes of time before each packet of 188.
+TIMED_PACKETS = (4, 196)
 KNOWN = (b"ID3", b"RIFF", b"RF64", b"fLaC", b"OggS", b"\x1aE\xdf\xa3", b"\x47", b"\xff")
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"8BPS")
 FOREIGN = (
@@ -58,7 +61,17 @@ def check_head(path: Path) -> Head:
     for magic, name in FOREIGN:
         if head.startswith(magic):
             return Head(known=False, name=name)
-    return Head(known=head.startswith(KNOWN) or head[BOX_AT] in BOXES)
+    return Head(known=_is_container(head))
+
+
+def _is_container(head: bytes) -> bool:
+    """Return whether the bytes begin one of our containers; MP3 may have zeros before it."""
+    return (
+        head.startswith(KNOWN)
+        or head[BOX_AT] in BOXES
+        or head.lstrip(b"\0").startswith((b"ID3", b"\xff"))
+        or all(head[at : at + 1] == b"\x47" for at in TIMED_PACKETS)
+    )
 
 
 def is_text(head: bytes) -> bool:
@@ -70,15 +83,18 @@ def is_text(head: bytes) -> bool:
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not start.startswith(b"\xff\xfe\x00"):
         return _is_wide_text(head)
     sample = start[:64]
-    return bool(sample.strip()) and all(_is_printable(byte) for byte in sample)
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        text = sample.decode("latin-1")
+    return bool(text.strip()) and all(_is_plain(letter) for letter in text)
 
 
-def _is_printable(byte: int) -> bool:
-    return byte in b"\t\n\r\f" or 32 <= byte < 127 or byte >= 160
+def _is_plain(letter: str) -> bool:
+    return letter.isprintable() or letter in "\t\n\r\f"
 
 
 def _is_wide_text(head: bytes) -> bool:
-    """Return whether the bytes after a UTF-16 mark read as mostly plain characters."""
+    """Return whether the bytes after a UTF-16 mark read as plain characters."""
     wide = head[2:130].decode("utf-16-le" if head[0] == 0xFF else "utf-16-be", errors="replace")
-    plain = sum(1 for letter in wide if letter.isascii() and (letter.isprintable() or letter < " "))
-    return plain > 0.9 * len(wide)
+    return sum(1 for letter in wide if letter.isascii() and _is_plain(letter)) > 0.9 * len(wide)

@@ -262,9 +262,15 @@ def _check(ended: Ended, seconds: float, scratch: Path | None = None) -> None:
         raise Interrupted("The encoder was ended from outside.", detail)
     if scratch is not None and room(scratch) < ROOM_KEPT:
         raise Interrupted("There was no room left to work in.", detail)
+    raise Failed(_damaged(seconds), detail, seconds)
+
+
+def _damaged(seconds: float) -> str:
+    """Return the words for a file that reads up to here."""
+    if seconds < 1:
+        return "The file is damaged and could not be read. Was it cut off while it was copied?"
     minutes, rest = divmod(int(seconds), 60)
-    words = f"The file is damaged after {minutes}:{rest:02d} and could not be read on."
-    raise Failed(words, detail, seconds)
+    return f"The file is damaged after {minutes}:{rest:02d} and could not be read on."
 
 
 def _signal_of(ended: Ended) -> int:

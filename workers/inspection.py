@@ -1,16 +1,19 @@
 """Looks into an uploaded file: what it is, whether we take it, how long and how loud it is."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from workers import disguise, ffmpeg, streams
-from workers.errors import Broken, Interrupted, PipelineError, Refused
+from workers.errors import Interrupted, PipelineError, Refused
 from workers.loudness import Measured, channel, meter, mixed, readings
 from workers.streams import AudioStream, Limits, VideoStream
 
+# What the tools say when an allow-list stops them; read only once they have failed.
+NOT_ALLOWED = re.compile(r"(?:Codec \((?P<codec>\w+)\)|Format) not on whitelist")
 SPEECH_NAME = "speech.wav"
 SPEECH_RATE = 16000
 SILENCE_LUFS = -60.0
@@ -101,7 +104,9 @@ def inspect(
     streams.check("file size", size, limits.bytes, streams.as_mib)
     _check_room(scratch, size)
     head = disguise.check_head(path)
-    probed = _probe(path, head, scratch)
+    if not head.known:
+        raise Refused(streams.unsupported(head.name))
+    probed = _probe(path, scratch)
     streams.check_probe(probed, limits)
     audio = streams.audio_of(probed, limits)
     video = streams.video_of(probed, limits)
@@ -136,14 +141,15 @@ def _check_room(scratch: Path, size: int) -> None:
         )
 
 
-def _probe(path: Path, head: disguise.Head, scratch: Path) -> dict[str, Any]:
-    """Return ffprobe's answer; a file that it cannot open is either foreign or damaged."""
+def _probe(path: Path, scratch: Path) -> dict[str, Any]:
+    """Return ffprobe's answer; a file that it cannot open is outside the lists or damaged."""
     try:
         return ffmpeg.probe(path, scratch=scratch)
     except ffmpeg.Failed as failure:
-        if head.known:
-            raise Broken(failure.words, failure.detail) from failure
-        raise Refused(streams.unsupported(head.name), failure.detail) from failure
+        stopped = NOT_ALLOWED.search(failure.detail)
+        if stopped is None:
+            raise
+        raise Refused(streams.unsupported(stopped["codec"] or ""), failure.detail) from failure
 
 
 def _announced(path: Path, probed: dict[str, Any], audio: AudioStream, scratch: Path) -> float:
@@ -233,7 +239,10 @@ def _decode(
     if facts.audio.channels == 2 and facts.mix == "both":
         parts = sound.filter_multi_output("asplit", 3)
         sound = parts[2]
-        channels = [meter(channel(parts[n], n), peaks=False).output("-", f="null") for n in (0, 1)]
+        channels = [
+            meter(channel(parts[n], n), peaks=False).output("-", f="null", t=limits.seconds + 1)
+            for n in (0, 1)
+        ]
     speech = meter(mixed(sound, facts.mix)).filter("aresample", SPEECH_RATE)
     seconds, errors = ffmpeg.run(
         ffmpeg.compose(

@@ -52,6 +52,9 @@ def main() -> None:
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     # After the namespace: a change of credentials forgets the tie to the parent.
     die_with(libc, parent)
+    # Python ignores these two, and what is ignored stays so in the program.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     limit(*limits)
     os.execve(sys.argv[6], sys.argv[6:], {})  # noqa: S606  no shell is the point
 

@@ -150,6 +150,8 @@ def audio_of(probed: dict[str, Any], limits: Limits) -> AudioStream:
     )
     check("number of sound channels", stream.channels, limits.channels)
     check("sample rate", stream.rate, limits.highest_rate)
+    if stream.rate == 0 or stream.channels == 0:
+        raise Refused(unsupported(""))
     if stream.rate < limits.lowest_rate:
         raise Refused(f"The sample rate is {stream.rate}; at least {limits.lowest_rate} is needed.")
     return stream

@@ -20,7 +20,6 @@ from service.feed.entries import SHOW, TOP
 from service.feed.rss import (
     Channel,
     Enclosure,
-    Html,
     Item,
     TranscriptFile,
     Url,
@@ -28,6 +27,7 @@ from service.feed.rss import (
     role_address,
 )
 from service.feed.tokens import Opened
+from service.identity.secrets import key_of
 from storage.models import (
     Episode,
     EpisodePerson,
@@ -134,7 +134,7 @@ def etag(settings: Settings, opened: Opened, standing: entries.Standing, page: i
         str(opened.view.guid), token.ref, token.generation, token.mode,
         page, standing.total, standing.fingerprint, about,
     )  # fmt: skip
-    return tokens.key_of(repr(parts))[:32]
+    return key_of(repr(parts))[:32]
 
 
 def changed(opened: Opened, standing: entries.Standing) -> datetime:
@@ -249,7 +249,7 @@ def _voices(session: Session, where: Addresses, ids: list[int]) -> dict[int, lis
 
 
 def _item(where: Addresses, row: Any, made: dict[str, Rendition], guests: list[Voice]) -> Item:
-    episode, show, author, transcript, revision, published = row
+    episode, show, author, transcript, _revision, published = row
     renditions = {kind: made[kind] for kind in FILES if kind in made}
     offered = {
         kind: _enclosure(where, episode.guid, rendition) for kind, rendition in renditions.items()
@@ -304,6 +304,3 @@ def _transcripts(
         )
         for extension, (content_type, captions) in TRANSCRIPTS.items()
     )
-
-
-__all__ = ["Addresses", "Html", "changed", "channel", "etag", "view_of_show", "view_top"]

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, case, cast, func, select
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
@@ -81,6 +92,7 @@ def ranked(asker: Asker, view: FeedView) -> Subquery:
             col(Rendition.revision),
             func.row_number().over(order_by=order).label("rank"),
         )
+        .select_from(Episode)
         .join(
             Rendition,
             and_(
@@ -112,7 +124,7 @@ def _voices() -> ColumnElement[str]:
     heard = aliased(Person)
     named = func.concat(col(EpisodePerson.role), " ", heard.ref, " ", heard.name)
     return (
-        select(func.string_agg(named, aggregate_order_by("\n", col(heard.id))))
+        select(func.string_agg(named, aggregate_order_by(literal("\n"), col(heard.id))))
         .select_from(EpisodePerson)
         .join(heard, col(heard.id) == col(EpisodePerson.person_id))
         .where(col(EpisodePerson.episode_id) == col(Episode.id))
@@ -124,7 +136,7 @@ def _voices() -> ColumnElement[str]:
 def _renditions(ranks: Subquery) -> ColumnElement[str]:
     made = func.concat(col(Rendition.kind), " ", col(Rendition.etag))
     return (
-        select(func.string_agg(made, aggregate_order_by("\n", col(Rendition.kind))))
+        select(func.string_agg(made, aggregate_order_by(literal("\n"), col(Rendition.kind))))
         .where(col(Rendition.episode_id) == ranks.c.id, col(Rendition.revision) == ranks.c.revision)
         .correlate(ranks)
         .scalar_subquery()
@@ -156,7 +168,9 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
     ranks = ranked(asker, view)
     here = on_page(ranks, page)
     entered = col(FeedEntry.entered_at)
-    facts = func.string_agg(cast(_facts(ranks), Text), aggregate_order_by("\n", ranks.c.rank))
+    facts = func.string_agg(
+        cast(_facts(ranks), Text), aggregate_order_by(literal("\n"), ranks.c.rank)
+    )
     found = session.execute(
         select(
             func.count(),
@@ -180,7 +194,7 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
     return Standing(total, fingerprint or "", latest, bool(unentered) and view.kind == TOP)
 
 
-def _latest_change(view: FeedView) -> ColumnElement[datetime | None]:
+def _latest_change(view: FeedView) -> ScalarSelect[datetime]:
     """The latest change among a show's published episodes, withdrawn ones with them."""
     other = aliased(Episode)
     latest = select(func.max(other.changed_at)).where(
@@ -211,9 +225,5 @@ def enter(session: Session, asker: Asker, view: FeedView, at: datetime) -> None:
 
 def shown_at(view: FeedView) -> ColumnElement[datetime]:
     """Return a row's pubDate: its publication, in ranked views its entry."""
-    if view.kind != TOP:
-        return col(Episode.published_at)
-    return case(
-        (col(FeedEntry.entered_at).is_not(None), col(FeedEntry.entered_at)),
-        else_=col(Episode.published_at),
-    )
+    entered = func.coalesce(col(FeedEntry.entered_at), col(Episode.published_at))
+    return entered if view.kind == TOP else func.coalesce(col(Episode.published_at))

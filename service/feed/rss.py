@@ -169,7 +169,7 @@ def rfc2822(when: datetime) -> str:
     return format_datetime(when.astimezone(UTC))
 
 
-def written(value: object) -> str:
+def written(value: object) -> str:  # noqa: PLR0911  one line for each kind of value
     """Return any value of the template as it stands in the document.
 
     Hex references instead of named ones: readers that decode twice show them right as well.

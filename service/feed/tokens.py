@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, col
 
 from service.identity.secrets import key_of
@@ -140,7 +140,7 @@ def of_person(session: Session, person_id: int, token_id: int) -> FeedToken | No
 def mine(session: Session, person_id: int) -> list[Held]:
     """Return a person's tokens, the newest first, the open ones before the revoked."""
     rows = session.execute(
-        select(FeedToken, FeedView.kind, Show.title)
+        select(FeedToken, col(FeedView.kind), col(Show.title))
         .join(FeedView, col(FeedView.id) == col(FeedToken.view_id))
         .join(Show, col(Show.id) == col(FeedView.show_id), isouter=True)
         .where(col(FeedToken.person_id) == person_id)
@@ -179,18 +179,18 @@ class Opened:
         return self.person.disabled_at is not None
 
 
-def _opening(generation: ColumnElement[int]) -> Select[Any]:
+def _opening(generation: Mapped[int]) -> Select[*tuple[Any, ...]]:
     owner = aliased(Person)
     return (
         select(FeedToken, Person, FeedView, Show, owner, generation)
         .join(Person, col(Person.id) == col(FeedToken.person_id))
         .join(FeedView, col(FeedView.id) == col(FeedToken.view_id))
         .join(Show, col(Show.id) == col(FeedView.show_id), isouter=True)
-        .join(owner, owner.id == col(Show.owner_id), isouter=True)
+        .join(owner, col(owner.id) == col(Show.owner_id), isouter=True)
     )
 
 
-def _opened(session: Session, statement: Select[Any]) -> Opened | None:
+def _opened(session: Session, statement: Select[*tuple[Any, ...]]) -> Opened | None:
     row = session.execute(statement).one_or_none()
     return Opened(*row) if row else None
 

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, abort, g, redirect, request, url_for
+from flask import Response, abort, g, make_response, redirect, request, url_for
 
 from service.access import Asker, asker_of
 from service.context import dare
 from service.identity import sessions, tokens
 from service.identity.secrets import fresh
+from storage.models import Person
 
 COOKIE = "__Host-dare"
 VISIT = "__Host-dare-visit"
@@ -106,7 +107,26 @@ def set_cookie(response: Response, name: str, value: str) -> None:
     )
 
 
-def sign_in(response: Response, secret: str) -> Response:
+def begin(person: Person, where: str) -> Response:
+    """Begin a fresh session for somebody who has just proved who they are."""
+    old = request.cookies.get(COOKIE)
+    with dare().database.begin() as session:
+        if old:
+            sessions.end(session, old)
+        secret = sessions.start(session, person, _label())
+    return _handed(make_response(redirect(where, 303)), secret)
+
+
+def _label() -> str:
+    agent = request.user_agent.string
+    names = ("Edg", "Firefox", "Chrome", "Safari")
+    systems = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
+    name = next((n for n in names if n in agent), "Browser").replace("Edg", "Edge")
+    system = next((s for s in systems if s in agent), "")
+    return f"{name} on {system}" if system else name
+
+
+def _handed(response: Response, secret: str) -> Response:
     """Hand a fresh session to the browser and end its visit."""
     set_cookie(response, COOKIE, secret)
     response.delete_cookie(VISIT, path="/", secure=True, httponly=True, samesite="Lax")

@@ -1,4 +1,4 @@
-"""Private podcast feeds at their secret addresses, and the page where people make and revoke them.
+"""Private podcast feeds at their secret addresses.
 
 A feed never asks who somebody is: no cookie is read, no 401 is given. Answers are errors in plain
 text, since podcast apps show them or nothing at all.
@@ -7,13 +7,9 @@ text, since podcast apps show them or nothing at all.
 import gzip
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import segno
-from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
-from markupsafe import Markup
-from sqlalchemy import select
-from sqlmodel import Session, col
+from flask import Blueprint, Response, request
+from sqlmodel import Session
 from werkzeug.http import http_date
 
 from service.access import asker_of
@@ -22,16 +18,13 @@ from service.delivery import PRIVATE, refusal, unchanged
 from service.feed import apps, channel, entries, rss, tokens
 from service.feed.entries import Standing
 from service.feed.tokens import Opened
-from service.identity.browser import keyed, me, signed_in
-from storage.models import FeedToken, FeedView, Show, now
+from service.identity.browser import keyed
+from service.openings import UNKNOWN, refused
+from storage.models import now
 
-blueprint = Blueprint("feeds", __name__)
+blueprint = Blueprint("podcasts", __name__)
 
-CLOSED = "This feed was closed by its owner."
-SUSPENDED = "Sign in once to open this feed again."
-UNKNOWN = "There is no feed at this address."
 NO_PAGE = "This feed has no such page."
-DAY = 86_400
 # Noting each poll would make every read a write.
 USED_GRAIN = timedelta(minutes=5)
 GZIP_LEVEL = 5
@@ -55,17 +48,6 @@ class Asked:
     def changed(self) -> datetime:
         """The last change that rows know of."""
         return channel.changed(self.opened, self.standing)
-
-
-def refused(opened: Opened | None) -> Response | None:
-    """Return why nothing leaves under this token, or None when it is in order."""
-    if opened is None:
-        return refusal(404, UNKNOWN)
-    if opened.closed:
-        return refusal(410, CLOSED)
-    if opened.suspended:
-        return refusal(403, SUSPENDED, retry_after=DAY)
-    return None
 
 
 def _page_number() -> int:
@@ -151,7 +133,7 @@ def _noted(opened: Opened, response: Response) -> Response:
     """Remember the use, at most every five minutes and after the answer is on its way."""
     moment, by = now(), apps.family(request.user_agent.string)
     last = opened.token.used_at
-    if last is None or moment - last >= USED_GRAIN or opened.token.used_by != by:
+    if last is None or moment - last >= USED_GRAIN:
         database, token = dare().database, opened.token.id
 
         @response.call_on_close
@@ -160,106 +142,3 @@ def _noted(opened: Opened, response: Response) -> Response:
                 tokens.used(session, token, by, moment)
 
     return response
-
-
-@dataclass(frozen=True)
-class Card:
-    """One of a person's feeds as the page shows it."""
-
-    id: int
-    title: str
-    label: str
-    mode: str
-    address: str
-    masked: str
-    created_at: datetime
-    used_at: datetime | None
-    used_by: str
-    revoked: bool
-    qr_svg: Markup | None
-
-
-def _card(held: tokens.Held) -> Card:
-    token, address = held.token, tokens.address(dare().settings, held.token)
-    revoked = token.revoked_at is not None
-    return Card(
-        id=token.id,
-        title=held.title,
-        label=token.label,
-        mode=token.mode,
-        address="" if revoked else address,
-        masked=tokens.masked(address),
-        created_at=token.created_at,
-        used_at=token.used_at,
-        used_by=token.used_by,
-        revoked=revoked,
-        qr_svg=None if revoked else _qr(address),
-    )
-
-
-def _qr(address: str) -> Markup:
-    # Drawn here: a service that draws it elsewhere would learn the secret.
-    drawn = segno.make(address, error="m").svg_inline(scale=4, omitsize=True, border=2)
-    return Markup(drawn)  # noqa: S704  made of our own address, by segno
-
-
-def _choices(session: Session) -> list[tuple[str, str]]:
-    shows = session.execute(select(Show.slug, Show.title).order_by(col(Show.title))).all()
-    return [("top", channel.TOP_TITLE), *((f"show:{slug}", title) for slug, title in shows)]
-
-
-@blueprint.get("/feeds")
-@signed_in
-def index() -> Any:
-    """Show my feeds, and what another one could be of."""
-    return _page({})
-
-
-def _page(errors: dict[str, str], status: int = 200) -> Any:
-    with dare().database.begin() as session:
-        cards = [_card(held) for held in tokens.mine(session, me().id)]
-        choices = _choices(session)
-    fresh = request.args.get("fresh", type=int)
-    body = render_template(
-        "feeds/index.html", tokens=cards, choices=choices, errors=errors, fresh=fresh
-    )
-    return Response(body, status, headers={"Cache-Control": "no-store"}, mimetype="text/html")
-
-
-def _chosen(session: Session, choice: str) -> FeedView:
-    if choice == "top":
-        return channel.view_top(session)
-    slug = choice.removeprefix("show:")
-    show_id = session.execute(select(Show.id).where(col(Show.slug) == slug)).scalar_one_or_none()
-    if show_id is None or slug == choice:
-        abort(404)
-    return channel.view_of_show(session, show_id)
-
-
-@blueprint.post("/feeds")
-@signed_in
-def create() -> Any:
-    """Make a feed of one's own and show its address."""
-    mode = "video" if request.form.get("mode") == "video" else "audio"
-    try:
-        with dare().database.begin() as session:
-            view = _chosen(session, request.form.get("view", ""))
-            label, secret = request.form.get("label", ""), dare().settings.secret
-            made = tokens.issue(session, me().id, view, label, mode, secret=secret)
-    except tokens.TooManyTokensError as error:
-        return _page({"view": str(error)}, 409)
-    return redirect(url_for("feeds.index", fresh=made.id, _anchor=f"feed-{made.id}"), 303)
-
-
-@blueprint.post("/feeds/revoke")
-@signed_in
-def revoke() -> Any:
-    """Close one of my feeds for good."""
-    with dare().database.begin() as session:
-        token: FeedToken | None = tokens.of_person(
-            session, me().id, request.form.get("token", 0, type=int)
-        )
-        if token is None:
-            abort(404)
-        tokens.revoke(session, token)
-    return redirect(url_for("feeds.index"), 303)

@@ -1,18 +1,15 @@
-"""Signing in and out, and the first account."""
+"""Signing in and out."""
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, abort, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from werkzeug import Response
 
 from service.context import dare
 from service.identity import browser, people, sessions
 from service.identity.browser import asker, open_to_all, signed_in
-from service.identity.people import PersonError
-from storage.models import Person
 
 blueprint = Blueprint("sign_in", __name__)
-first = Blueprint("set_up", __name__)
 WRONG = "This address and password do not go together."
 
 
@@ -34,25 +31,7 @@ def index() -> Response | str | tuple[str, int]:
             "sign_in/index.html", next=wanted, error=WRONG, typed={"email": email}
         )
         return form, 422
-    return _begin(person, _local(wanted))
-
-
-def _begin(person: Person, where: str) -> Response:
-    old = request.cookies.get(browser.COOKIE)
-    with dare().database.begin() as session:
-        if old:
-            sessions.end(session, old)
-        secret = sessions.start(session, person, _label())
-    return browser.sign_in(make_response(redirect(where, 303)), secret)
-
-
-def _label() -> str:
-    agent = request.user_agent.string
-    names = ("Edg", "Firefox", "Chrome", "Safari")
-    systems = ("Android", "iPhone", "iPad", "Windows", "Mac OS", "Linux")
-    name = next((n for n in names if n in agent), "Browser").replace("Edg", "Edge")
-    system = next((s for s in systems if s in agent), "")
-    return f"{name} on {system}" if system else name
+    return browser.begin(person, _local(wanted))
 
 
 def _local(wanted: str) -> str:
@@ -75,33 +54,3 @@ def out() -> Response:
     with dare().database.begin() as session:
         sessions.end(session, request.cookies.get(browser.COOKIE, ""))
     return browser.sign_out(make_response(redirect(url_for("sign_in.index"), 303)))
-
-
-@first.route("/set-up/<token>", methods=["GET", "POST"])
-@open_to_all
-def show(token: str) -> Response | str | tuple[str, int]:
-    """Make the first account with the one-time link."""
-    with dare().database.begin() as session:
-        if people.set_up_link(session, token) is None:
-            abort(404, "This link has been used or is too old. `dare up` prints a fresh one.")
-    if request.method == "GET":
-        return render_template("sign_in/set_up.html", token=token)
-    typed = request.form.to_dict()
-    try:
-        with dare().database.begin() as session:
-            person = people.set_up(
-                session,
-                token,
-                email=typed.get("email", ""),
-                name=typed.get("name", ""),
-                password=typed.pop("password", ""),
-            )
-    except PersonError as error:
-        errors = {error.field: str(error)}
-        return render_template("sign_in/set_up.html", token=token, errors=errors, typed=typed), 422
-    if person is None:
-        abort(404)
-    return _begin(person, url_for("home.index"))
-
-
-blueprint.register_blueprint(first)

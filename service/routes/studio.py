@@ -135,9 +135,7 @@ def save(guid: Any) -> AnyResponse | tuple[str, int]:
 def begin_upload(guid: Any) -> tuple[Response, int]:
     """Open an upload for the page's script, or find the one that is open."""
     told = request.get_json(silent=True) or {}
-    length = told.get("size")
-    if isinstance(length, bool) or not isinstance(length, int):
-        raise UploadError(422, "Say how many bytes the file has.")
+    length = _whole(told.get("size"))
     with dare().database.begin() as session:
         upload, fresh = publishing.begin_upload(
             session, dare(), me(), str(guid), name=str(told.get("name", "")), length=length
@@ -145,6 +143,12 @@ def begin_upload(guid: Any) -> tuple[Response, int]:
     url = url_for("uploads.append", upload_id=upload.id)
     facts = {"url": url, "offset": upload.offset, "chunk": PART}
     return jsonify(facts), 201 if fresh else 200
+
+
+def _whole(size: object) -> int:
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise UploadError(422, "Say how many bytes the file has.")
+    return size
 
 
 @blueprint.post("/<uuid:guid>/upload/end")

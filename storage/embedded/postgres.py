@@ -229,6 +229,26 @@ class Postgres:
         """Return the address of the database on `port` for SQLAlchemy; it holds the password."""
         return f"postgresql+psycopg://{ROLE}:{self.password}@{LOOPBACK}:{port}/{DATABASE}"
 
+    def ask(self, port: int, question: str) -> str:
+        """Return what the running server answers to one query, as text; "" when it does not.
+
+        The wheel's psql is asked, so that the caller needs no driver in its memory.
+        """
+        done = subprocess.run(
+            [
+                self._programs / "psql",
+                "--no-psqlrc",
+                "-qAtc",
+                question,
+                f"postgresql://{ROLE}@{LOOPBACK}:{port}/{DATABASE}",
+            ],
+            env={**ENVIRONMENT, "PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": "2"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.strip()
+
     def stop(self, seconds: float = 20.0) -> bool:
         """Shut down fast and cleanly (SIGINT); return whether it went within `seconds`."""
         if self._process is None:

@@ -1,0 +1,110 @@
+"""`python -m workers [--count N]`: worker processes, forked from one that has imported everything.
+
+The parent holds no thread and no connection. It forks its workers, which thereby share the memory
+of what is imported, and forks a fresh one with a growing pause when one dies.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+from storage.floor import open_floor
+from storage.settings import Settings, load_settings
+from workers import die_with_parent
+from workers.executor import Executor
+
+log = logging.getLogger("workers")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+LIVED_LONG = 60.0
+POLL_SECONDS = 0.1
+
+
+def work(settings: Settings) -> int:
+    """Be one worker until told to stop; return the exit status."""
+    executor = Executor(open_floor(settings, pool=8, name="dare-worker"))
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        executor.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    executor.start()
+    return executor.run()
+
+
+class Crew:
+    """The parent of some workers."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.settings = settings
+        self.count = count
+        self.started: dict[int, float] = {}
+        self.pause = FIRST_PAUSE
+        self.stopping = False
+
+    def fork(self) -> None:
+        """Start one worker."""
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            die_with_parent.ask(parent)
+            # Not sys.exit: threads of running steps must not be waited for.
+            os._exit(work(self.settings))
+        self.started[pid] = time.monotonic()
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        """End all workers; a signal handler."""
+        self.stopping = True
+        for pid in self.started:
+            os.kill(pid, signal.SIGTERM)
+
+    def run(self) -> int:
+        """Keep `count` workers alive until told to stop."""
+        gc.collect()
+        gc.freeze()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.stop)
+        for _ in range(self.count):
+            self.fork()
+        while self.started:
+            self._collect()
+            time.sleep(POLL_SECONDS)
+        return 0
+
+    def _collect(self) -> None:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            self.started.clear()
+            return
+        if pid == 0 or pid not in self.started:
+            return
+        lived = time.monotonic() - self.started.pop(pid)
+        if self.stopping:
+            return
+        self.pause = FIRST_PAUSE if lived > LIVED_LONG else min(LONGEST_PAUSE, self.pause * 2)
+        code = os.waitstatus_to_exitcode(status)
+        log.warning("Worker %s ended (%s); a fresh one starts in %.1f s.", pid, code, self.pause)
+        time.sleep(self.pause)
+        if not self.stopping:
+            self.fork()
+
+
+def main() -> int:
+    """Read the command line and work."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--count", type=int, default=None, help="worker processes")
+    given = parser.parse_args()
+    logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(message)s", level=logging.INFO)
+    settings = load_settings()
+    return Crew(settings, given.count or settings.workers).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

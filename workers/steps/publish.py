@@ -1,0 +1,64 @@
+"""Publish: from now on the talk can be heard. And tidy up behind a finished production."""
+
+from sqlmodel import col, select, update
+
+from storage.models import EpisodeScore, Piece, Rendition, now
+from workers.workplace import Task, Workplace, locked
+
+
+def publish(place: Workplace, task: Task) -> None:
+    """Make the talk playable and, the first time, published: in lists, search and feeds."""
+    place.tell(task, "publish", "Can be heard; the transcript follows", 0.2)
+    with place.floor.database.begin() as session:
+        episode = locked(session, task)
+        sound = session.get(Rendition, (task.episode_id, task.revision, "mp3"))
+        if episode is None or sound is None or episode.state != "processing":
+            return
+        moment = now()
+        episode.state = "playable"
+        episode.duration = sound.duration
+        episode.playable_at = episode.changed_at = moment
+        episode.published_at = episode.published_at or moment
+        session.exec(
+            update(EpisodeScore)
+            .where(col(EpisodeScore.episode_id) == episode.id)
+            .values(listed=True)
+        )
+
+
+def fail(place: Workplace, task: Task, words: str) -> None:
+    """Write down why a talk could not be made. What can be heard stays so, with the reason."""
+    with place.floor.database.begin() as session:
+        episode = locked(session, task)
+        if episode is None or episode.state == "complete":
+            return
+        heard = session.get(Rendition, (task.episode_id, task.revision, "mp3")) is not None
+        episode.state = "playable" if heard and episode.playable_at else "failed"
+        episode.reason = words[:500]
+        episode.changed_at = now()
+    place.leave(task)
+
+
+def tidy(place: Workplace, task: Task) -> None:
+    """Remove what attempts that lost or died have left in the store, and the workspace.
+
+    This workflow is the only producer of its revision; whoever still writes for it has lost.
+    """
+    store = place.floor.store
+    prefix = f"{task.guid}/{task.revision}/"
+    with place.floor.database.begin() as session:
+        kept = set(
+            session.exec(select(Rendition.key).where(Rendition.episode_id == task.episode_id))
+        )
+        kept |= set(
+            session.exec(
+                select(Piece.key).where(
+                    Piece.episode_id == task.episode_id, Piece.revision > task.revision
+                )
+            )
+        )
+    for room in ("renditions", "speech"):
+        for key in store.keys(f"{room}/{prefix}"):
+            if key not in kept:
+                store.delete(key)
+    place.leave(task)

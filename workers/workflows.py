@@ -1,0 +1,179 @@
+"""The order of steps. One workflow carries one revision of one episode.
+
+DBOS records the result of each step, so whoever goes on after a crash repeats nothing that is
+done. A step answers with plain values: its result, or in words why it did not work and whether
+trying again could help. Raise `storage.work.VERSION` only when the order of steps changes.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from dbos import DBOS, SetWorkflowID
+
+from storage import work
+from storage.objects import StoreError
+from workers.errors import Cancelled, PipelineError
+from workers.inspection import SourceFacts
+from workers.steps import assemble, encode, inspect, pieces, publish, transcribe
+from workers.workplace import Task, Workplace
+
+log = logging.getLogger(__name__)
+
+# Seconds before the second and the third try of a step that failed for a passing reason.
+PAUSES = (10.0, 60.0)
+# How many workers may die over one talk before it is called failed; see executor.
+RECOVERIES = 6
+OURS = "Something went wrong on our side. It has been written down; try again later."
+AWAY = "The store could not be reached."
+
+_here: list[Workplace] = []
+
+
+def install(place: Workplace) -> None:
+    """Say where the workflows of this process work."""
+    _here[:] = [place]
+
+
+class StoppedError(Exception):
+    """A step ended for good; the words say why."""
+
+
+def _answer(step: Callable[[Workplace, Task], Any], guid: str, revision: int) -> dict[str, Any]:
+    """Run a step's body and return its result or its failure as plain values."""
+    place = _here[0]
+    try:
+        return {"result": step(place, place.task(guid, revision))}
+    except Cancelled as error:
+        # A worker that has to stop leaves the step unanswered: whoever takes over runs it again.
+        if place.stopping.is_set():
+            place.park()
+        return {"cancelled": error.words}
+    except PipelineError as error:
+        log.warning("%s revision %s: %s %s", guid, revision, error.words, error.detail)
+        return {"failed": error.words, "permanent": error.permanent}
+    except StoreError as error:
+        log.warning("%s revision %s: %s", guid, revision, error)
+        return {"failed": AWAY, "permanent": False}
+    except Exception:
+        log.exception("%s revision %s", guid, revision)
+        return {"failed": OURS, "permanent": False}
+
+
+def _settled(step: Callable[[], dict[str, Any]]) -> Any:
+    """Return a step's result, trying three times where that could help."""
+    for pause in (*PAUSES, None):
+        answer = step()
+        if "result" in answer:
+            return answer["result"]
+        if "cancelled" in answer:
+            raise Cancelled(answer["cancelled"])
+        if answer["permanent"] or pause is None:
+            raise StoppedError(answer["failed"])
+        DBOS.sleep(pause)
+    raise AssertionError  # pragma: no cover  the loop ends by returning or raising
+
+
+@DBOS.step(name="inspect")
+def inspect_step(guid: str, revision: int) -> dict[str, Any]:
+    """Look at the source."""
+    return _answer(inspect.inspect, guid, revision)
+
+
+@DBOS.step(name="encode_audio")
+def encode_audio_step(guid: str, revision: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Make the sound."""
+    known = SourceFacts.from_json(facts)
+    return _answer(lambda place, task: encode.encode_audio(place, task, known), guid, revision)
+
+
+@DBOS.step(name="publish")
+def publish_step(guid: str, revision: int) -> dict[str, Any]:
+    """Make the talk playable."""
+    return _answer(publish.publish, guid, revision)
+
+
+@DBOS.step(name="cut_pieces")
+def cut_pieces_step(guid: str, revision: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Cut speech at pauses."""
+    known = SourceFacts.from_json(facts)
+    return _answer(lambda place, task: pieces.cut(place, task, known), guid, revision)
+
+
+@DBOS.step(name="encode_video")
+def encode_video_step(guid: str, revision: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """Make the picture."""
+    known = SourceFacts.from_json(facts)
+    return _answer(lambda place, task: encode.encode_video(place, task, known), guid, revision)
+
+
+@DBOS.step(name="transcribe")
+def transcribe_step(guid: str, revision: int, position: int) -> dict[str, Any]:
+    """Hear one piece."""
+    return _answer(lambda place, task: transcribe.transcribe(place, task, position), guid, revision)
+
+
+@DBOS.step(name="assemble")
+def assemble_step(guid: str, revision: int) -> dict[str, Any]:
+    """Make the transcript of the pieces."""
+    return _answer(assemble.assemble, guid, revision)
+
+
+@DBOS.step(name="tidy")
+def tidy_step(guid: str, revision: int) -> dict[str, Any]:
+    """Clear up."""
+    return _answer(publish.tidy, guid, revision)
+
+
+@DBOS.step(name="fail")
+def fail_step(guid: str, revision: int, words: str) -> dict[str, Any]:
+    """Write down why the talk could not be made."""
+    return _answer(lambda place, task: publish.fail(place, task, words), guid, revision)
+
+
+@DBOS.workflow(name=work.PRODUCE, max_recovery_attempts=RECOVERIES)
+def produce(guid: str, revision: int) -> str:
+    """Make a talk of a source: heard first, then seen and read. Returns how it ended."""
+    try:
+        _make(guid, revision)
+    except Cancelled:
+        return "cancelled"
+    except StoppedError as error:
+        words = str(error)
+        fail_step(guid, revision, words)
+        return "failed"
+    tidy_step(guid, revision)
+    return "complete"
+
+
+def _make(guid: str, revision: int) -> None:
+    facts = _settled(lambda: inspect_step(guid, revision))
+    _settled(lambda: encode_audio_step(guid, revision, facts))
+    _settled(lambda: publish_step(guid, revision))
+    positions = _settled(lambda: cut_pieces_step(guid, revision, facts))
+    spoken = [_enqueue_piece(guid, revision, position) for position in positions]
+    if facts["video"]:
+        _settled(lambda: encode_video_step(guid, revision, facts))
+    for handle in spoken:
+        words = handle.get_result()
+        if words:
+            raise StoppedError(words)
+    _settled(lambda: assemble_step(guid, revision))
+
+
+def _enqueue_piece(guid: str, revision: int, position: int) -> Any:
+    # Named after the attempt that asks, so that a retry by the author hears the piece again.
+    with SetWorkflowID(f"{DBOS.workflow_id}-piece-{position}"):
+        return DBOS.enqueue_workflow(work.SPEECH_QUEUE, transcribe_piece, guid, revision, position)
+
+
+@DBOS.workflow(name=work.TRANSCRIBE_PIECE, max_recovery_attempts=RECOVERIES)
+def transcribe_piece(guid: str, revision: int, position: int) -> str:
+    """Hear one piece of a talk. Returns nothing, or in words why it did not work."""
+    try:
+        _settled(lambda: transcribe_step(guid, revision, position))
+    except Cancelled:
+        return ""
+    except StoppedError as error:
+        return str(error)
+    return ""
