@@ -73,8 +73,12 @@ class Stream:
         return self
 
     def __next__(self) -> bytes:
-        """Return the next block."""
-        return next(self._blocks)
+        """Return the next block; what is held is given back with the last one."""
+        try:
+            return next(self._blocks)
+        except (StopIteration, StoreError):
+            self.close()
+            raise
 
     def close(self) -> None:
         """Release the lane and the store's connection; a second call does nothing."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template, request, session
@@ -129,11 +130,12 @@ def _http(error: HTTPException) -> Response:
     detail = None if standard or status >= 500 else error.description
     if isinstance(error, RequestEntityTooLarge) and standard:
         detail = "This is larger than what a form may send. Use the upload on a page with scripts."
-    extra = dict(error.get_headers(request.environ))
-    kept = {
-        name: extra[name] for name in ("Allow", "Retry-After", "Content-Range") if name in extra
-    }
+    kept = _told(error.get_headers(request.environ))
     return answer(status, detail, headers=kept)
+
+
+def _told(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name: value for name, value in headers if name in TOLD}
 
 
 def _upload(error: UploadError) -> Response:

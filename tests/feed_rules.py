@@ -20,7 +20,9 @@ SPACES = {
     "atom": "http://www.w3.org/2005/Atom",
     "content": "http://purl.org/rss/1.0/modules/content/",
 }
-RFC2822 = re.compile(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000")
+RFC2822 = re.compile(
+    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d \+0000"
+)
 LANGUAGE = re.compile(r"[a-z]{2,3}(-[a-z0-9]{2,8})*")
 TYPES = {".mp3": "audio/mpeg", ".m4a": "audio/x-m4a", ".mp4": "video/mp4"}
 TRANSCRIPT_TYPES = {
@@ -30,12 +32,17 @@ TRANSCRIPT_TYPES = {
 }
 CATEGORIES = {"Education": {"How To", "Courses", "Language Learning", "Self-Improvement"}}
 BANNED = (
-    "itunes:summary itunes:keywords itunes:subtitle podcast:value podcast:funding "
-    "podcast:liveItem podcast:podroll podcast:remoteItem"
-).split()
+    "itunes:summary",
+    "itunes:keywords",
+    "itunes:subtitle",
+    "podcast:value",
+    "podcast:funding",
+    "podcast:liveItem",
+    "podcast:podroll",
+    "podcast:remoteItem",
+)
 ADDRESSES = (
-    "//link/text() | //url/text() | //@href | //enclosure/@url | //@uri | "
-    "//podcast:transcript/@url"
+    "//link/text() | //url/text() | //@href | //enclosure/@url | //@uri | //podcast:transcript/@url"
 )
 Rule = Callable[[Any], bool]
 RULES: dict[str, Rule] = {}

@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """The sound that is taken from a source; `duration` as claimed, 0 when not."""
+    """The sound that is taken from a source; it claims to end at `duration`, 0 for no claim."""
 
     index: int
     codec: str
@@ -96,13 +96,18 @@ def check(what: str, value: float, limit: float, words: Callable[[float], str] =
         raise Refused(f"The {what} is {words(value)}; the limit is {words(limit)}.")
 
 
-def number(value: Any, default: float = 0.0) -> float:
-    """Return a finite, non-negative number from anything a probe may say."""
+def signed(value: Any) -> float:
+    """Return a finite number from anything a probe may say; 0 for what is none."""
     try:
         found = float(value)
-    except (TypeError, ValueError):
-        return default
-    return found if math.isfinite(found) and found >= 0 else default
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return found if math.isfinite(found) else 0.0
+
+
+def number(value: Any) -> float:
+    """Return a finite, non-negative number from anything a probe may say; 0 for what is none."""
+    return max(0.0, signed(value))
 
 
 def ratio(value: Any) -> float:
@@ -146,7 +151,7 @@ def audio_of(probed: dict[str, Any], limits: Limits) -> AudioStream:
         codec=codec,
         channels=int(number(chosen.get("channels"))),
         rate=int(number(chosen.get("sample_rate"))),
-        duration=_claimed(chosen),
+        duration=_claimed(chosen, probed),
     )
     check("number of sound channels", stream.channels, limits.channels)
     check("sample rate", stream.rate, limits.highest_rate)
@@ -181,7 +186,7 @@ def video_of(probed: dict[str, Any], limits: Limits) -> VideoStream | None:
         fps=ratio(moving.get("avg_frame_rate")) or ratio(moving.get("r_frame_rate")),
         pixels=str(moving.get("pix_fmt", "")),
         bitrate=int(number(moving.get("bit_rate"))),
-        duration=_claimed(moving),
+        duration=_claimed(moving, probed),
         turned=turn != 0,
     )
     _check_picture(stream, limits)
@@ -197,12 +202,19 @@ def _moves(stream: dict[str, Any]) -> bool:
     return not cover and (frames is None or number(frames) > STILL_FRAMES)
 
 
-def _claimed(stream: dict[str, Any]) -> float:
-    """Return the seconds that a stream claims; Matroska writes them as a tag, 00:01:02.5."""
+def _claimed(stream: dict[str, Any], probed: dict[str, Any]) -> float:
+    """Return the seconds from the file's first moment to the stream's claimed end; 0 for none.
+
+    Most containers state start and length; Matroska states the end, as a tag: 00:01:02.5.
+    """
+    zero = signed(probed.get("format", {}).get("start_time"))
+    length = number(stream.get("duration"))
+    if length:
+        return max(length, signed(stream.get("start_time")) + length - zero)
     hours, _, rest = str(stream.get("tags", {}).get("DURATION", "")).partition(":")
     minutes, _, seconds = rest.partition(":")
     tagged = 3600 * number(hours) + 60 * number(minutes) + number(seconds)
-    return number(stream.get("duration")) or tagged
+    return max(0.0, tagged - zero)
 
 
 def _shown(stream: dict[str, Any]) -> tuple[int, int]:

@@ -4,7 +4,6 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -106,7 +105,7 @@ def queues(data: Path) -> dict[str, Any]:
         database = open_database(load_settings(data), pool=1, name="dare-status")
         try:
             with database.begin() as session:
-                return {one.queue: asdict(one) for one in work.queue_counts(session)}
+                return work.queue_counts(session)
         finally:
             database.close()
     except (SQLAlchemyError, SettingsError) as error:

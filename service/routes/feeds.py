@@ -116,7 +116,7 @@ def _whole(asked: Asked) -> Response:
             asker_of(fresh.opened.person),
             fresh.standing,
             page=fresh.page,
-            modified=_settled(fresh.changed),
+            modified=fresh.changed,
         )
     return _encoded(rss.render(said).encode(), _headers(fresh))
 

@@ -85,7 +85,10 @@ def test_a_masked_address_does_not_hold_the_token():
     [
         ("AntennaPod/3.9.0", "AntennaPod"),
         ("Podcasts/1830.7 CFNetwork/3826 Darwin/24.5.0", "Apple Podcasts"),
-        ("AppleCoreMedia/1.0.0.20H320 (iPhone; U; CPU OS 16_7 like Mac OS X; en_us)", "Apple Podcasts"),
+        (
+            "AppleCoreMedia/1.0.0.20H320 (iPhone; U; CPU OS 16_7 like Mac OS X; en_us)",
+            "Apple Podcasts",
+        ),
         ("Overcast/3.0 (+http://overcast.fm/; iOS podcast app)", "Overcast"),
         ("Pocket Casts/1.0", "Pocket Casts"),
         ("gPodder/3.11.5 (http://gpodder.org/) Linux", "gPodder"),

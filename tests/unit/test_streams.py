@@ -28,7 +28,7 @@ VIDEO = {
 
 
 def probed(*streams, **more):
-    return {"streams": list(streams), "format": {}, **more}
+    return {"streams": list(streams), "format": {}} | more
 
 
 @given(st.one_of(st.none(), st.text(), st.floats(), st.integers(), st.lists(st.integers())))
@@ -75,6 +75,11 @@ def test_a_turned_picture_is_measured_as_shown():
 def test_pixels_that_are_not_square_count_as_shown():
     wide = {**VIDEO, "width": 720, "height": 576, "sample_aspect_ratio": "16:15"}
     assert video_of(probed(wide), Limits()).width == 768
+
+
+def test_a_late_stream_claims_its_end_and_not_its_length():
+    late = {**AUDIO, "start_time": "1.500", "duration": "2.0"}
+    assert audio_of(probed(late, format={"start_time": "0.5"}), Limits()).duration == 3.0
 
 
 def test_matroska_states_its_length_as_a_tag():

@@ -20,7 +20,6 @@ from storage.models import (
     Show,
     Transcript,
 )
-from storage.objects import ObjectStore
 from storage.settings import Settings
 
 LONG_AGO = datetime(2026, 3, 1, 9, 30, 15, tzinfo=UTC)
@@ -34,11 +33,13 @@ class Listener:
         self.origin = settings.origin
         self._client = app.test_client(use_cookies=False)
 
-    def get(self, url: str, method: str = "GET", **headers: str) -> Any:
+    def get(self, url: str, method: str = "GET", *, buffered: bool = True, **headers: str) -> Any:
         """Ask for an address, absolute or not; header names with underscores for hyphens."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         path = url.removeprefix(self.origin)
-        return self._client.open(path, method=method, base_url=self.origin, headers=sent)
+        return self._client.open(
+            path, method=method, base_url=self.origin, headers=sent, buffered=buffered
+        )
 
 
 def add_person(session: Session, name: str = "Ana Lima", **values: Any) -> Person:
@@ -82,7 +83,7 @@ def add_talk(session: Session, show: Show, number: int = 1, **values: Any) -> Ep
 def add_rendition(
     session: Session, episode: Episode, kind: str = "mp3", content: bytes | None = None
 ) -> Rendition:
-    """Add a rendition's row; its object is not there unless `keep` puts it."""
+    """Add a rendition's row; its object is not there."""
     content = content if content is not None else b"no such object"
     rendition = Rendition(
         episode_id=episode.id,
@@ -101,12 +102,6 @@ def add_rendition(
     session.add(rendition)
     session.flush()
     return rendition
-
-
-def keep(store: ObjectStore, rendition: Rendition, content: bytes) -> None:
-    """Put a rendition's bytes where its row says they are."""
-    found = store.put(rendition.key, content, rendition.type)
-    rendition.etag = found.etag
 
 
 def add_transcript(session: Session, episode: Episode) -> None:

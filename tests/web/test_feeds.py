@@ -6,7 +6,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
 import feedparser
@@ -23,7 +23,6 @@ from service.feed import tokens
 from storage.models import EpisodePerson, EpisodeScore, FeedEntry, FeedKey, FeedToken, now
 from tests import feed_rules
 from tests.web.listeners import (
-    LONG_AGO,
     Listener,
     add_person,
     add_rendition,
@@ -69,11 +68,10 @@ def stage(session, settings):
     token = add_token(session, settings, person, show)
     top = add_token(session, settings, person, None)
     session.commit()
-    made = Stage(
+    return Stage(
         show, talks, person, token, top,
         tokens.address(settings, token), tokens.address(settings, top),
     )  # fmt: skip
-    return made
 
 
 @contextmanager
@@ -436,19 +434,16 @@ def test_an_empty_show_has_a_feed(session, settings, listener, stage):
 
 def test_use_is_noted_at_most_every_five_minutes(session, listener, stage):
     change(session, stage.token, used_at=None, used_by="")
-    with listener.get(stage.address, User_Agent="AntennaPod/3.9.0"):
-        pass
+    listener.get(stage.address, User_Agent="AntennaPod/3.9.0")
     session.refresh(stage.token)
     noted = stage.token.used_at
     assert noted is not None
     assert stage.token.used_by == "AntennaPod"
-    with listener.get(stage.address, User_Agent="Castro/1"):
-        pass
+    listener.get(stage.address, User_Agent="Castro/1")
     session.refresh(stage.token)
     assert stage.token.used_at == noted
     change(session, stage.token, used_at=now() - timedelta(minutes=6))
-    with listener.get(stage.address, User_Agent="Castro/1"):
-        pass
+    listener.get(stage.address, User_Agent="Castro/1")
     session.refresh(stage.token)
     assert stage.token.used_by == "Castro"
 

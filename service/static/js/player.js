@@ -80,8 +80,6 @@ class DarePlayer extends HTMLElement {
   }
 
   ready() {
-    this.find('seek').max = Math.ceil(this.length);
-    this.find('total').textContent = clock(this.length);
     if (this.wanted !== undefined) { this.voice.currentTime = this.wanted; this.wanted = undefined; }
     this.show();
   }
@@ -237,6 +235,8 @@ class DarePlayer extends HTMLElement {
     const { voice, now } = this;
     const seek = this.find('seek');
     const length = this.length;
+    seek.max = Math.ceil(length);
+    this.find('total').textContent = clock(length);
     seek.value = now;
     seek.style.setProperty('--done', `${length ? (100 * now) / length : 0}%`);
     seek.setAttribute('aria-valuetext', `${clock(now)} of ${clock(length)}`);
