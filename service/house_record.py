@@ -87,11 +87,11 @@ def take_lock(data: Path) -> int | None:
     return descriptor
 
 
-def end_leftovers(data: Path) -> list[str]:
+def end_leftovers(data: Path, *, patience: float = 10.0) -> list[str]:
     """End what a killed supervisor left running; return the names of what was found.
 
     Call it only with the lock held. Children were told by the kernel when their parent died, so
-    they mostly need but a moment.
+    they mostly need but a moment; after `patience` seconds they are killed.
 
     Raises:
         EngineError: something survived SIGKILL.
@@ -105,7 +105,7 @@ def end_leftovers(data: Path) -> list[str]:
         return [one.pid for one in left.values() if one.alive]
 
     if left:
-        clear(alive, [(signal.SIGTERM, 10), (signal.SIGKILL, 5)])
+        clear(alive, [(signal.SIGTERM, patience), (signal.SIGKILL, 5)])
     for name, one in left.items():
         if name != "supervisor":  # children lead groups of their own, it sits in its shell's
             with suppress(ProcessLookupError):

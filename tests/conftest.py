@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,18 @@ for _name in [name for name in os.environ if name.startswith("DARE_")]:
     del os.environ[_name]  # an operator's settings must not reach into tests
 
 
-def start_engines(data: Path, stack: ExitStack) -> None:
+@dataclass(frozen=True)
+class Engines:
+    """Both engines of a house in `data`, for tests that look at them closely."""
+
+    data: Path
+    database: Postgres
+    database_port: int
+    store: Seaweed
+    store_ports: SeaweedPorts
+
+
+def start_engines(data: Path, stack: ExitStack) -> Engines:
     """Start both engines in `data` and write engines.json; `stack` stops them."""
     secrets: dict[str, Any] = json.loads(ensure_secrets(data).read_text())
     (data / "log").mkdir(exist_ok=True)
@@ -44,8 +56,9 @@ def start_engines(data: Path, stack: ExitStack) -> None:
     # The folder goes afterwards, so nobody waits for a store that stops gently.
     stack.callback(store.stop, seconds=0)
     stack.callback(database.stop)
-    store.start(SeaweedPorts.free())
-    (port, web) = free_ports(2)
+    ports = SeaweedPorts.free()
+    store.start(ports)
+    port, web = free_ports(2)
     database.start(port)
     database.wait_ready()
     store.wait_ready()
@@ -56,6 +69,7 @@ def start_engines(data: Path, stack: ExitStack) -> None:
         database_url=database.url(port),
         s3_endpoint=store.endpoint,
     )
+    return Engines(data, database, port, store, ports)
 
 
 def prepare(data: Path) -> dict[str, Any]:
@@ -73,17 +87,22 @@ def prepare(data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def house() -> Iterator[Settings]:
-    """The settings of a running house: PostgreSQL, S3, all tables and the bucket; no web yet."""
+def engines() -> Iterator[Engines]:
+    """Both engines in a folder of their own; they and the folder are gone after the last test."""
     # Not pytest's own folder: it takes away the right to pass that the database's account needs.
     data = Path(tempfile.mkdtemp(prefix="dare-house-"))
     try:
         with ExitStack() as stack:
-            start_engines(data, stack)
-            prepare(data)
-            yield load_settings(data)
+            yield start_engines(data, stack)
     finally:
         shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def house(engines: Engines) -> Settings:
+    """The settings of a running house: PostgreSQL, S3, all tables and the bucket; no web yet."""
+    prepare(engines.data)
+    return load_settings(engines.data)
 
 
 @pytest.fixture

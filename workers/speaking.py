@@ -15,7 +15,7 @@ from typing import Any, Self, cast
 import workers
 from storage.settings import Settings
 from storage.transcripts import Segment, Spoken, Word
-from workers import messages
+from workers import messages, waves
 from workers.errors import Cancelled, Interrupted
 from workers.ffmpeg import ignore, never
 from workers.weights import find_model
@@ -124,7 +124,7 @@ class SpeechProcess:
         should_stop: Callable[[], bool],
     ) -> dict[str, Any]:
         """Send one request and wait for its answer."""
-        seconds = (end or 4 * 3600.0) - start
+        seconds = (waves.seconds(path) if end is None else end) - start
         watch = _Watch(should_stop, DEADLINE_SECONDS + DEADLINE_FACTOR * seconds)
         while not self._turn.acquire(timeout=POLL_SECONDS):
             watch.check()

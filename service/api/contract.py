@@ -5,7 +5,6 @@ from typing import Any
 
 from flask import Request, abort
 from pydantic import BaseModel, ValidationError
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from service import failures
 from service.api.body import BodyError, complaints, parsed
@@ -76,10 +75,11 @@ class StrictFlask(FlaskPlugin):
 def _body(request: Request) -> Any:
     if not request.is_json:
         abort(415, "Send the body as application/json.")
-    try:
-        return parsed(request.get_data())
-    except RequestEntityTooLarge:
+    content = request.get_data()
+    if len(content) > MOST_BYTES:
         abort(413, TOO_LARGE)
+    try:
+        return parsed(content)
     except BodyError as error:
         abort(error.status, str(error))
 

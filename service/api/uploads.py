@@ -13,15 +13,13 @@ from service.identity.browser import me, publisher
 from storage.objects import PART
 
 blueprint = Blueprint("uploads", __name__, url_prefix="/episodes/<uuid:guid>/upload")
+BEGUN = answers(UploadRead, 400, 404, 409, 413, 415, 422, 503, status=201)
+BEGUN.add_model(200, UploadRead)
 
 
 @blueprint.post("")
 @publisher
-@spec.validate(
-    json=UploadBody,
-    resp=answers(UploadRead, 400, 404, 409, 413, 415, 422, 503, status=201),
-    tags=["publishing"],
-)
+@spec.validate(json=UploadBody, resp=BEGUN, tags=["publishing"])
 def begin(guid: UUID, json: UploadBody) -> tuple[UploadRead, int]:
     """Open an upload into a draft, or find the one that is open for the same file (200)."""
     with dare().database.begin() as session:

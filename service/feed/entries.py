@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     ScalarSelect,
-    Select,
     Subquery,
     Text,
     and_,
@@ -19,9 +19,11 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql.selectable import LateralFromClause
 from sqlmodel import Session, col
 
 from service.access import Asker, listed
@@ -62,60 +64,58 @@ class Standing:
         return max(1, -(-self.total // PAGE_SIZE))
 
 
-def _newest_audio() -> ColumnElement[int]:
+def _newest_audio() -> LateralFromClause:
     """The newest revision whose MP3 is there: a replaced source stays audible until then."""
     audio = aliased(Rendition)
     return (
-        select(func.max(audio.revision))
+        select(col(audio.revision))
         .where(col(audio.episode_id) == col(Episode.id), col(audio.kind) == "mp3")
+        .order_by(col(audio.revision).desc())
+        .limit(1)
         .correlate(Episode)
-        .scalar_subquery()
+        .lateral("audio")
     )
 
 
-def _ordered(view: FeedView) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    if view.kind == TOP:
-        return col(EpisodeScore.score).desc(), col(EpisodeScore.episode_id).desc()
-    return col(Episode.published_at).desc(), col(Episode.id).desc()
-
-
-def ranked(asker: Asker, view: FeedView) -> Subquery:
+def ranked(asker: Asker, view: FeedView) -> CTE:
     """Return (id, revision, rank) of all that the view shows to this reader, rank from 1.
 
-    The order is the document's: of `top` that of the home page, of a show the newest first. An
-    episode without an MP3 of known size and duration is in no feed.
+    The order is the document's: of `top` that of the home page, of a show the newest first. Both
+    follow an index. An episode without an MP3 of known size and duration is in no feed.
     """
-    order = _ordered(view)
-    found: Select[Any] = (
-        select(
-            col(Episode.id),
-            col(Rendition.revision),
-            func.row_number().over(order_by=order).label("rank"),
-        )
-        .select_from(Episode)
-        .join(
-            Rendition,
-            and_(
-                col(Rendition.episode_id) == col(Episode.id),
-                col(Rendition.kind) == "mp3",
-                col(Rendition.revision) == _newest_audio(),
-            ),
-        )
-        .where(listed(asker))
-        .order_by(*order)
+    found = _best(asker) if view.kind == TOP else _newest(asker, view)
+    rank = func.row_number().over(order_by=(found.c.first.desc(), found.c.second.desc()))
+    return select(found.c.id, found.c.revision, rank.label("rank")).cte("ranked")
+
+
+def _best(asker: Asker) -> Subquery:
+    score, episode = col(EpisodeScore.score), col(EpisodeScore.episode_id)
+    audio = _newest_audio()
+    return (
+        select(col(Episode.id), audio.c.revision, score.label("first"), episode.label("second"))
+        .select_from(EpisodeScore)
+        .join(Episode, col(Episode.id) == episode)
+        .join(audio, true())
+        .where(listed(asker), col(EpisodeScore.listed))
+        .order_by(score.desc(), episode.desc())
+        .limit(TOP_SIZE)
+        .subquery("best")
     )
-    if view.kind == TOP:
-        found = (
-            found.join(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
-            .where(col(EpisodeScore.listed))
-            .limit(TOP_SIZE)
-        )
-    else:
-        found = found.where(col(Episode.show_id) == view.show_id)
-    return found.subquery("ranked")
 
 
-def on_page(ranks: Subquery, page: int) -> ColumnElement[bool]:
+def _newest(asker: Asker, view: FeedView) -> Subquery:
+    published, episode = col(Episode.published_at), col(Episode.id)
+    audio = _newest_audio()
+    return (
+        select(episode, audio.c.revision, published.label("first"), episode.label("second"))
+        .select_from(Episode)
+        .join(audio, true())
+        .where(listed(asker), col(Episode.show_id) == view.show_id)
+        .subquery("newest")
+    )
+
+
+def on_page(ranks: CTE, page: int) -> ColumnElement[bool]:
     """Return the condition of the rows of one page, counted from 1."""
     return ranks.c.rank.between((page - 1) * PAGE_SIZE + 1, page * PAGE_SIZE)
 
@@ -133,7 +133,7 @@ def _voices() -> ColumnElement[str]:
     )
 
 
-def _renditions(ranks: Subquery) -> ColumnElement[str]:
+def _renditions(ranks: CTE) -> ColumnElement[str]:
     made = func.concat(col(Rendition.kind), " ", col(Rendition.etag))
     return (
         select(func.string_agg(made, aggregate_order_by(literal("\n"), col(Rendition.kind))))
@@ -143,7 +143,7 @@ def _renditions(ranks: Subquery) -> ColumnElement[str]:
     )
 
 
-def _facts(ranks: Subquery) -> ColumnElement[Any]:
+def _facts(ranks: CTE) -> ColumnElement[Any]:
     """Everything of one row that a feed shows or that what it shows is made of."""
     return func.jsonb_build_array(
         ranks.c.id,
@@ -166,15 +166,14 @@ def _facts(ranks: Subquery) -> ColumnElement[Any]:
 def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Standing:
     """Return what one page is worth, by one statement."""
     ranks = ranked(asker, view)
-    here = on_page(ranks, page)
     entered = col(FeedEntry.entered_at)
     facts = func.string_agg(
         cast(_facts(ranks), Text), aggregate_order_by(literal("\n"), ranks.c.rank)
     )
     found = session.execute(
         select(
-            func.count(),
-            func.md5(facts.filter(here)),
+            select(func.count()).select_from(ranks).scalar_subquery(),
+            func.md5(facts),
             func.max(func.greatest(col(Episode.changed_at), col(Show.changed_at), entered)),
             func.coalesce(func.bool_or(entered.is_(None)), False),
             _latest_change(view),
@@ -188,6 +187,7 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
             and_(col(FeedEntry.episode_id) == ranks.c.id, col(FeedEntry.view_id) == view.id),
             isouter=True,
         )
+        .where(on_page(ranks, page))
     ).one()
     total, fingerprint, changed, unentered, withdrawn = found
     latest = max((moment for moment in (changed, withdrawn) if moment), default=None)

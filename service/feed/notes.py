@@ -1,6 +1,8 @@
 """Show notes for feeds: Markdown becomes the little HTML that every podcast app shows. Pure."""
 
 import html
+from collections.abc import Sequence
+from functools import lru_cache
 
 import nh3
 from markdown_it import MarkdownIt
@@ -36,8 +38,12 @@ def _sanitised(fragment: str) -> str:
     ).strip()
 
 
-def blocks(markdown: str) -> list[str]:
-    """Return the notes as sanitised HTML blocks: paragraphs and lists, in order."""
+@lru_cache(maxsize=2048)
+def blocks(markdown: str) -> tuple[str, ...]:
+    """Return the notes as sanitised HTML blocks: paragraphs and lists, in order.
+
+    Kept for the next reader: notes hold no secret, and parsing them is most of a feed's work.
+    """
     found: list[str] = []
     group: list[Token] = []
     for token in _plain(_markdown.parse(markdown)):
@@ -45,10 +51,10 @@ def blocks(markdown: str) -> list[str]:
         if token.level == 0 and token.nesting <= 0:
             found.append(_sanitised(_markdown.renderer.render(group, _markdown.options, {})))
             group = []
-    return [block for block in found if block]
+    return tuple(block for block in found if block)
 
 
-def within(parts: list[str], most: int) -> str:
+def within(parts: Sequence[str], most: int) -> str:
     """Return as many whole blocks, from the first, as fit into `most` bytes of UTF-8."""
     kept: list[str] = []
     room = most

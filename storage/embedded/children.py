@@ -12,7 +12,7 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.02
-ASIDES = (" HINT: ", " DETAIL: ", " CONTEXT: ", " STATEMENT: ")
+FATAL = (" FATAL: ", " PANIC: ")
 LOG_LIMIT = 8 * 1024**2
 _libc = ctypes.CDLL(None)
 
@@ -105,18 +105,20 @@ def shorten(log: Path) -> None:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line with words in a log, at most 300 characters of it.
+    """Return the line in a log that most likely says why, at most 300 characters of it.
 
-    PostgreSQL's hints and details follow the line that says what is wrong; they are passed over.
+    That is the last one, unless PostgreSQL called one of the last ten fatal: its hints, details and
+    farewell come after it.
     """
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 4096))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+            words = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    told = (line for line in reversed(lines) if line and not any(part in line for part in ASIDES))
-    return next(told, "")[:300]
+    lines = [line.strip() for line in words.splitlines() if line.strip()][-10:]
+    fatal = [line for line in lines if any(word in line for word in FATAL)]
+    return (fatal or lines or [""])[-1][:300]
 
 
 def started_ticks(pid: int) -> int | None:

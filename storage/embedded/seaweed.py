@@ -58,7 +58,7 @@ class SeaweedPorts:
     def free(cls) -> "SeaweedPorts":
         """Return ports that are free now."""
         admin = _admin_port()
-        return cls(*free_ports(8), admin, admin + ADMIN_GRPC_OFFSET)
+        return cls(*[*free_ports(8), admin, admin + ADMIN_GRPC_OFFSET])
 
     def flags(self) -> list[str]:
         """Return the command-line flags that set these ports."""

@@ -38,10 +38,10 @@ def floor(house: Settings) -> Iterator[Floor]:
     opened.database.close()
 
 
-@pytest.fixture(scope="module")
-def crew(house: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The parent of one worker; it forks a fresh one when that dies."""
-    log = tmp_path_factory.mktemp("crew") / "workers.log"
+@pytest.fixture
+def crew(house: Settings, tmp_path: Path) -> Iterator[int]:
+    """The parent of one worker; it forks a fresh one, after a second, when that dies."""
+    log = tmp_path / "workers.log"
     with log.open("wb") as out:
         parent = subprocess.Popen(
             [sys.executable, "-m", "workers", "--count", "1"],
@@ -67,8 +67,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     picture = "testsrc2=size=320x240:rate=12:duration=11"
     subprocess.run(
-        [ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", picture, "-i", str(MEDIA / "jfk.flac")]
-        + ["-c:v", "mpeg4", "-b:v", "300k", "-c:a", "flac", "-ar", "16000", "-ac", "1", str(path)],
+        [
+            *(ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", picture),
+            *("-i", str(MEDIA / "jfk.flac"), "-c:v", "mpeg4", "-b:v", "300k"),
+            *("-c:a", "flac", "-ar", "16000", "-ac", "1", str(path)),
+        ],
         check=True,
     )
     return path

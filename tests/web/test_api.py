@@ -259,8 +259,9 @@ def test_progress_is_told_in_words(place):
         ("POST", "/withdraw", None),
     ],
 )
-def test_somebody_elses_draft_reads_like_no_talk_at_all(stranger, place, session, method, rest, body):
-    draft = factories.episode(session, place.show, "Secret plan", state="draft")
+def test_somebody_elses_draft_reads_like_no_talk_at_all(place, session, method, rest, body):
+    other = factories.show(session, factories.person(session, "Cy Young"))
+    draft = factories.episode(session, other, "Secret plan", state="draft")
     session.commit()
     sent = {"json": body} if body is not None else {}
     answers = [
@@ -754,7 +755,7 @@ def test_a_body_that_does_not_say_how_long_it_is_may_not_be_endless(place):
         "episodes",
         input_stream=body,
         content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True},
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
         headers={"Transfer-Encoding": "chunked"},
     )
     refused(answer, 413)

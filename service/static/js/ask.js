@@ -4,7 +4,7 @@ export const csrf = () => document.querySelector('meta[name="csrf-token"]')?.con
 
 // A polite sentence for everybody: seen at the top, read aloud by screen readers.
 export function tell(text, kind = 'plain') {
-  const notes = document.getElementById('notes');
+  const notes = document.getElementById('told');
   if (!notes) return;
   const line = document.createElement('p');
   line.className = `note ${kind}`;

@@ -55,10 +55,11 @@ restoreTexts();
 
 // A form with data-part changes one part of the page, and what is playing plays on.
 async function sendPart(form, submitter) {
-  const buttons = form.querySelectorAll('button');
+  if (form.dataset.busy) return;
   const body = new URLSearchParams(new FormData(form, submitter));
   const kept = form.querySelector('[data-keep-text]')?.dataset.keepText;
-  for (const button of buttons) button.disabled = true;
+  // Not by disabling the button: the focus would be lost.
+  form.dataset.busy = 'yes';
   try {
     const response = await fetch(form.getAttribute('action'), {
       method: 'POST', body, headers: { Accept: 'text/html', 'X-CSRF-Token': csrf() },
@@ -72,7 +73,7 @@ async function sendPart(form, submitter) {
       tell(response.redirected ? 'You are signed out. Sign in again; your words are kept.' : await reason(response), 'bad');
     }
   } catch { tell('No connection. Nothing was sent; please try again.', 'bad'); }
-  for (const button of buttons) button.disabled = false;
+  delete form.dataset.busy;
 }
 function said(name, body) {
   if (name !== 'rating') return 'Done.';

@@ -1,0 +1,43 @@
+"""The access log holds no secret."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from gunicorn.config import Config
+
+from service.access_log import FORMAT, AccessLogger, blanked
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/f/abc123.xml", "/f/…"),
+        ("/m/ref/key/guid/1/audio.mp3", "/m/…/…/guid/1/audio.mp3"),
+        ("/set-up/secret", "/set-up/…"),
+        ("/search?q=private+words", "/search"),
+        ("/feeds", "/feeds"),
+        ("/my/f/abc", "/my/f/abc"),
+    ],
+)
+def test_secret_parts_of_an_address_are_blanked(path: str, shown: str) -> None:
+    assert blanked(path) == shown
+
+
+def test_no_part_of_a_line_can_hold_token_query_or_referrer() -> None:
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "RAW_URI": "/f/sesame.xml?t=query",
+        "PATH_INFO": "/f/sesame.xml",
+        "QUERY_STRING": "t=query",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_REFERER": "http://127.0.0.1/f/sesame.xml",
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    response = SimpleNamespace(status="200 OK", sent=7, headers=[])
+    request = SimpleNamespace(headers=[])
+    atoms = AccessLogger(Config()).atoms(response, request, environ, timedelta(seconds=1))
+    own = {name: value for name, value in atoms.items() if not name.startswith("{")}
+    assert "sesame" not in str(own)
+    assert "query" not in str(own)
+    assert "sesame" not in FORMAT % {**own, "M": 1000}
