@@ -38,6 +38,7 @@ from storage.models import (
 )
 
 PAGE = 20
+LATEST = 253_402_300_000
 
 
 @dataclass(frozen=True)
@@ -291,9 +292,12 @@ def _cursor(after: str | None) -> tuple[float, int] | None:
     """Return the place where a page begins; a cursor that is not ours begins at the start."""
     value, _, last = (after or "").partition("_")
     try:
-        return float(value), int(last)
+        mark = float(value), int(last)
     except ValueError:
         return None
+    # Scores are above -10, moments before the year 10000, ids have 63 bits; NaN is none of them.
+    ours = -10 <= mark[0] < LATEST and 0 <= mark[1] < 2**63
+    return mark if ours else None
 
 
 def continuing(session: Session, asker: Asker, limit: int = 6) -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template, request, session
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -119,6 +119,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(UploadError, _upload)
     for kind in (StoreError, OperationalError, PoolTimeout, TooBusyError):
         app.register_error_handler(kind, _away)
+    app.register_error_handler(DataError, _unfit)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -151,6 +152,12 @@ def _away(error: Exception) -> Response:
     log.warning("request %s: %s: %s", g.get("request_id"), type(error).__name__, error)
     words = str(error) if isinstance(error, TooBusyError) else None
     return answer(503, words, headers={"Retry-After": "5"})
+
+
+def _unfit(error: Exception) -> Response:
+    """Answer what no column can hold: a NUL in text, a number beyond 64 bits."""
+    log.warning("request %s: %s: %s", g.get("request_id"), type(error).__name__, error)
+    return answer(400)
 
 
 def _unforeseen(error: Exception) -> Response:

@@ -37,8 +37,8 @@ class JsonFile(PydanticBaseSettingsSource):
         self.path = path
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: __call__ answers whole."""
-        raise NotImplementedError(field, field_name)
+        """Return what the file says of one field; pydantic itself asks for all of them at once."""
+        return self().get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """Return the file's object; nothing when there is no file."""

@@ -83,6 +83,8 @@ def clean_name(name: str) -> str:
 
 def by_email(session: Session, email: str) -> Person | None:
     """Return the person with this address, however it is written."""
+    if "\x00" in email:  # which PostgreSQL refuses even to look for
+        return None
     return session.exec(select(Person).where(Person.email == email.strip().lower())).first()
 
 

@@ -44,7 +44,7 @@ def stars_of(value: object) -> int:
         raise StarsError
     try:
         number = float(value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise StarsError from error
     if not math.isfinite(number) or number != int(number) or not FEWEST <= number <= MOST:
         raise StarsError

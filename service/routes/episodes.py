@@ -8,7 +8,7 @@ from werkzeug import Response as AnyResponse
 
 from service import catalogue, discussion, listening
 from service.catalogue import Talk
-from service.context import dare
+from service.context import dare, told
 from service.failures import note
 from service.identity.browser import me, signed_in
 from service.publishing import PublishingError
@@ -168,8 +168,8 @@ def remove_comment(guid: Any) -> AnyResponse:
 @signed_in
 def position(guid: Any) -> tuple[str, int]:
     """Remember where somebody is in a talk."""
-    told = request.get_json(silent=True) or {}
-    seconds = told.get("seconds")
+    place = told()
+    seconds = place.get("seconds")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise PublishingError({"seconds": "Seconds are a number."})
     with dare().database.begin() as session:
@@ -177,6 +177,6 @@ def position(guid: Any) -> tuple[str, int]:
         if episode.state not in HEARABLE and episode.playable_at is None:
             raise RatingError(409, "This talk cannot be heard yet.")
         listening.keep_position(
-            session, me(), episode, seconds=float(seconds), finished=told.get("finished") is True
+            session, me(), episode, seconds=seconds, finished=place.get("finished") is True
         )
     return "", 204

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 
 from service import catalogue, publishing
-from service.context import dare
+from service.context import dare, told
 from service.failures import note
 from service.identity.browser import me, publisher
 from service.publishing import Draft, NotThereError, PublishingError
@@ -134,11 +134,11 @@ def save(guid: Any) -> AnyResponse | tuple[str, int]:
 @publisher
 def begin_upload(guid: Any) -> tuple[Response, int]:
     """Open an upload for the page's script, or find the one that is open."""
-    told = request.get_json(silent=True) or {}
-    length = _whole(told.get("size"))
+    file = told()
+    length = _whole(file.get("size"))
     with dare().database.begin() as session:
         upload, fresh = publishing.begin_upload(
-            session, dare(), me(), str(guid), name=str(told.get("name", "")), length=length
+            session, dare(), me(), str(guid), name=str(file.get("name", "")), length=length
         )
     url = url_for("uploads.append", upload_id=upload.id)
     facts = {"url": url, "offset": upload.offset, "chunk": PART}
