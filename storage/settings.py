@@ -36,7 +36,11 @@ class JsonFile(PydanticBaseSettingsSource):
         super().__init__(settings_cls)
         self.path = path
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(
+        self,
+        field: Any,  # noqa: ARG002  the signature is pydantic's
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
         """Return what the file says of one field; pydantic itself asks for all of them at once."""
         return self().get(field_name), field_name, False
 

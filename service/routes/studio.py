@@ -146,7 +146,7 @@ def begin_upload(guid: Any) -> tuple[Response, int]:
 
 
 def _whole(size: object) -> int:
-    if isinstance(size, bool) or not isinstance(size, int):
+    if isinstance(size, bool) or not isinstance(size, int) or size >= 2**63:
         raise UploadError(422, "Say how many bytes the file has.")
     return size
 

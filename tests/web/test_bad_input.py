@@ -9,12 +9,23 @@ from urllib.parse import quote
 import pytest
 from sqlmodel import func, select
 
-from storage.models import Comment, Episode, Position, Rating, Session, Show, Upload
+from storage.models import Comment, Episode, Position, Rating, Show, Upload
 from tests import factories
 from tests.web.visitors import Visitor, visitor
 
 HUGE = str(10**30)
-ODD = ["\x00", "a\x00b", "\ud800", "😀\u202e", HUGE, "-1", "nan", "1e400", "x" * 10_240, "'\"%_\\;--"]
+ODD = [
+    "\x00",
+    "a\x00b",
+    "\ud800",
+    "😀\u202e",
+    HUGE,
+    "-1",
+    "nan",
+    "1e400",
+    "x" * 10_240,
+    "'\"%_\\;--",
+]
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 
@@ -120,7 +131,9 @@ def test_no_field_however_odd_is_a_fault_of_ours(desk):
         typed = {"title": "Known", "body": "Known", "name": "Known"}
         for field, value in itertools.product(fields, ODD):
             sent = value.encode("utf-8", "surrogatepass")
-            answer = desk.its.post(path, **{k: v for k, v in typed.items() if k in fields} | {field: sent})
+            answer = desk.its.post(
+                path, **{k: v for k, v in typed.items() if k in fields} | {field: sent}
+            )
             assert answer.status_code < 500, (path, field, value[:40])
 
 
@@ -163,3 +176,161 @@ def test_no_body_however_odd_is_a_fault_of_ours(desk, session, path):
         assert answer.get_json()["detail"], body[:60]
     assert session.exec(select(func.count()).select_from(Upload)).one() == 0
     assert session.exec(select(func.count()).select_from(Position)).one() == 0
+
+
+# Drafts
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("title", "", "A title is needed"),
+        ("title", " \t\n ", "A title is needed"),
+        ("title", "\x00\x07\u202e\u2066", "A title is needed"),
+        ("title", "T" * 10_000, "The title has 10000 characters; 200 is the most."),
+        ("notes", "n" * 10_001, "The notes have 10001 characters; 10000 is the most."),
+        ("topics", ",".join("abcdefghi"), "8 topics are the most."),
+        ("topics", "x" * 81, "A topic may have at most 80 characters."),
+        ("language", "Klingon", "Name the language by its two letters"),
+        ("show", "somebody-elses", "Choose one of your own shows."),
+    ],
+)
+def test_a_draft_that_cannot_be_is_shown_again_as_typed(desk, session, field, value, sentence):
+    typed = {"title": "What I typed", "notes": "As & typed", "topics": "pumps"} | {field: value}
+    before = session.exec(select(func.count()).select_from(Episode)).one()
+    for path in ("/studio/", f"/studio/{desk.draft.guid}"):
+        words = page(desk.its.post(path, **typed))
+        assert sentence in words
+        assert (f'id="{field}-error"' in words) == (f'name="{field}"' in words)
+        if field != "title":
+            assert 'value="What I typed"' in words
+        elif value.isascii() and value.isalpha():
+            assert f'value="{value}"' in words
+    assert 'id="notes"' in words
+    if field != "notes":
+        assert ">As &amp; typed</textarea>" in words
+    session.expire_all()
+    assert session.exec(select(func.count()).select_from(Episode)).one() == before
+    assert session.get(Episode, desk.draft.id).title == "To be said"
+
+
+def test_hidden_characters_of_a_title_are_dropped_and_emoji_stay(desk, session):
+    desk.its.post("/studio/", title="\u202eWhat\x07 goes\n  wrong \u2069 👩‍🔧", notes="a\x08\r\nb")
+    made = session.exec(select(Episode).order_by(Episode.id.desc())).first()
+    assert (made.title, made.notes) == ("What goes wrong 👩‍🔧", "a\nb")
+
+
+def test_a_show_that_cannot_be_is_shown_again_as_typed(desk):
+    words = page(desk.its.post("/shows/", title="", description="About pumps"))
+    assert "A show needs a title." in words
+    assert "About pumps</textarea>" in words
+    assert "There is no such community." in page(
+        desk.its.post("/shows/", title="Pumps", community="none")
+    )
+
+
+def test_a_name_that_cannot_be_is_shown_again_as_typed(desk):
+    assert "A name is needed" in page(desk.its.post("/account/", name=" \x00 ", about="Hello"))
+    assert "at most 120" in page(desk.its.post("/account/", name="x" * 121))
+
+
+# Opinions
+
+
+@pytest.mark.parametrize("stars", ["0", "6", "2.5", "NaN", "inf", "x", "True", "None", "", HUGE])
+def test_stars_that_are_none_are_refused_in_words(desk, session, stars):
+    words = page(desk.mine.post(f"/episodes/{desk.talk.guid}/rating", stars=stars))
+    assert "Stars go from 1 to 5." in words
+    assert session.exec(select(func.count()).select_from(Rating)).one() == 0
+
+
+def test_ones_own_talk_and_one_that_is_not_out_are_not_rated(desk, session):
+    own = desk.its.post(f"/episodes/{desk.talk.guid}/rating", stars="5")
+    assert "You cannot rate your own talk." in page(own, 403)
+    page(desk.mine.post(f"/episodes/{desk.draft.guid}/rating", stars="5"), 404)
+    page(desk.mine.post(f"/episodes/{NOWHERE}/rating", stars="5"), 404)
+    broken = factories.episode(session, desk.show, "Broken", state="failed")
+    broken.published_at = broken.created_at
+    session.commit()
+    assert "not open for rating" in page(
+        desk.mine.post(f"/episodes/{broken.guid}/rating", stars="5"), 409
+    )
+    assert session.exec(select(func.count()).select_from(Rating)).one() == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("", "Write something first."),
+        (" \x00\n", "Write something first."),
+        ("c" * 5001, "This has 5001 characters; 5000 is the most."),
+    ],
+)
+def test_a_comment_that_cannot_be_is_shown_again_as_typed(desk, session, body, sentence):
+    words = page(desk.mine.post(f"/episodes/{desk.talk.guid}/comments", body=body))
+    assert sentence in words
+    assert body.strip("\x00 \n") in words
+    assert session.exec(select(func.count()).select_from(Comment)).one() == 0
+
+
+def test_nobody_answers_or_removes_what_is_on_another_talk(desk, session):
+    other = factories.episode(session, desk.show, "Another")
+    elsewhere = factories.comment(session, other, desk.author)
+    session.commit()
+    here = f"/episodes/{desk.talk.guid}/comments"
+    page(desk.mine.post(here, body="Yes", parent=str(elsewhere.id)), 404)
+    page(desk.its.post(f"{here}/removal", comment=str(elsewhere.id)), 404)
+    page(desk.mine.post(f"/episodes/{other.guid}/comments/removal", comment=str(elsewhere.id)), 404)
+    session.refresh(elsewhere)
+    assert elsewhere.removed_at is None
+
+
+# Recordings, from a form without scripts
+
+
+def test_a_form_without_a_recording_says_so(desk):
+    path = f"/studio/{desk.draft.guid}/file"
+    assert "Choose a recording first." in page(desk.its.post(path))
+    empty = {"file": (io.BytesIO(b""), "empty.mp3")}
+    assert "The file is empty." in page(desk.its.post(path, **empty))
+
+
+def test_a_recording_over_the_limit_names_both_sizes(application, desk, settings, monkeypatch):
+    small = settings.model_copy(update={"max_upload_bytes": 1024})
+    floor = application.extensions["dare"]
+    monkeypatch.setitem(
+        application.extensions, "dare", type(floor)(small, floor.database, floor.store, floor.work)
+    )
+    file = {"file": (io.BytesIO(bytes(1536)), "long.mp3")}
+    words = page(desk.its.post(f"/studio/{desk.draft.guid}/file", **file), 413)
+    assert "The file has 1.5 KiB; the limit here is 1.0 KiB." in words
+    told = desk.its.send(
+        "POST", f"/studio/{desk.draft.guid}/upload", json={"name": "a", "size": 4096}
+    )
+    assert told.status_code == 413
+    assert told.get_json()["detail"] == "The file has 4.0 KiB; the limit here is 1.0 KiB."
+
+
+def test_a_form_larger_than_forms_may_be_is_refused_before_it_is_read(desk, settings):
+    told = {"CONTENT_LENGTH": str(settings.max_form_bytes + 1024**2 + 1)}
+    kind = "application/x-www-form-urlencoded"
+    answer = desk.its.send("POST", "/studio/", content_type=kind, environ_overrides=told)
+    assert "larger than what a form may send" in page(answer, 413)
+
+
+def test_a_failed_talk_shows_its_reason_and_a_button_to_try_again(desk, session):
+    broken = factories.episode(session, desk.show, "Broken", state="failed")
+    session.commit()
+    for path in (f"/studio/{broken.guid}", "/studio/"):
+        words = page(desk.its.get(path), 200)
+        assert "This file holds no sound." in words
+        assert f'action="/studio/{broken.guid}/retry"' in words
+    words = page(desk.its.get(f"/episodes/{broken.guid}"), 200)
+    assert "This file holds no sound." in words
+    page(desk.mine.get(f"/episodes/{broken.guid}"), 404)
+
+
+def test_only_what_failed_is_tried_again(desk):
+    for of in (desk.talk, desk.draft):
+        words = page(desk.its.post(f"/studio/{of.guid}/retry"), 409)
+        assert "Only a talk that failed can be tried again." in words
