@@ -51,8 +51,11 @@ check: setup-dev ## Format, lint, types, import contracts
 
 .PHONY: bench
 bench: setup-dev ## Measure against the numbers that are promised
-	@for name in $$(ls benchmarks | sed -n 's/^\([a-z]*\)\.py$$/\1/p'); do \
-		echo "== $$name"; $(PY) -m benchmarks.$$name; done
+	@missed=0
+	for file in $$(grep -l __main__ benchmarks/*.py); do
+		name=$$(basename $$file .py); echo "== $$name"; $(PY) -m benchmarks.$$name || missed=1
+	done
+	exit $$missed
 
 $(PY):
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=…"; exit 1; fi
@@ -64,6 +67,7 @@ $(PY):
 # that pip is set up for, pip does the same from the same lock. Both refuse whatever has no hash.
 define install
 echo "Installing from $(1) …"
+$(PY) -m pip --version > /dev/null 2>&1 || $(PY) -m ensurepip > /dev/null
 $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt \
 	|| echo "uv could not be installed; going on with pip alone."
 index="$$($(PY) -m pip config get global.index-url 2>/dev/null || true)"; index="$${PIP_INDEX_URL:-$$index}"

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -27,9 +28,13 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def say(words: str) -> None:
-    """Print one line for the person who started the house."""
-    sys.stdout.write(words + "\n")
-    sys.stdout.flush()
+    """Print one line for the person who started the house.
+
+    A terminal that was closed or a pipe that nobody reads any more is no reason to fall: the
+    children must be stopped all the same.
+    """
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), f"{words}\n".encode())
 
 
 class Bell:
@@ -64,7 +69,7 @@ class House:
         self.bell = Bell()
         (self.data / "log").mkdir(mode=0o700, exist_ok=True)
         self.engines = Engines(plan, say)
-        self.rooms = Rooms(plan, lambda: self.engines.has_lease_since(self.begun))
+        self.rooms = Rooms(plan, self.engines.has_lease_since)
         self._waited_for: set[str] = set()
 
     @property

@@ -18,6 +18,10 @@ from storage.embedded.ports import LOOPBACK, free_ports, status_of
 from storage.embedded.postgres import Postgres
 from storage.embedded.seaweed import Seaweed, SeaweedPorts
 
+# glibc gives threads arenas of their own and keeps what was freed in them: with these two, 3 MiB
+# less when idle, and no growth with the number of threads that ever ran. The operator's word wins.
+ALLOCATOR = {"MALLOC_ARENA_MAX": "2", "MALLOC_TRIM_THRESHOLD_": "65536"}
+
 
 class Engines:
     """The engines that are ours to run; those that the operator runs elsewhere are left out."""
@@ -104,10 +108,12 @@ class Engines:
 class Rooms:
     """The children that are this very program: preparation, web and workers."""
 
-    def __init__(self, plan: Plan, has_lease: Callable[[], bool]) -> None:
+    def __init__(self, plan: Plan, has_lease_since: Callable[[float], bool]) -> None:
         self.plan = plan
+        self._has_lease_since = has_lease_since
         self._logs = Path(plan.data) / "log"
         self._environment: Mapping[str, str] = {
+            **ALLOCATOR,
             **os.environ,
             "DARE_DATA": plan.data,
             "DARE_PORT": str(plan.port),
@@ -127,7 +133,11 @@ class Rooms:
             35,
         )
         self.workers = self._room(
-            "workers", "the workers", ("workers", "--count", str(plan.workers)), has_lease, 20
+            "workers",
+            "the workers",
+            ("workers", "--count", str(plan.workers)),
+            self._workers_serve,
+            20,
         )
 
     def _room(
@@ -165,3 +175,6 @@ class Rooms:
         if self.preparation.told is None:
             return False
         return status_of(self.plan.port, "/health", address=self.plan.bind, timeout=2) == 200
+
+    def _workers_serve(self) -> bool:
+        return self._has_lease_since(self.workers.born)

@@ -10,6 +10,7 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from typing import IO
+from uuid import UUID
 
 from sqlmodel import Session, col, delete, select, update
 
@@ -285,6 +286,7 @@ def begin_upload(
         NotThereError, UploadError.
     """
     episode = mine(session, asker, guid, lock=True)
+    _check_not_withdrawn(episode)
     limit = floor.settings.max_upload_bytes
     upload, fresh = receiving.begin(
         session, floor.store, episode, name=name, length=length, limit=limit
@@ -303,9 +305,31 @@ def cancel_upload(session: Session, floor: Floor, asker: Asker, guid: str) -> No
     episode = mine(session, asker, guid, lock=True)
     upload = receiving.open_upload(session, episode.id)
     if upload is not None:
-        receiving.abort(session, floor.store, upload)
+        _give_up(session, floor, episode, upload)
+
+
+def end_upload(session: Session, floor: Floor, asker: Asker, upload_id: UUID) -> None:
+    """Give up one upload, named by its id; nothing happens when it has been finished.
+
+    Raises:
+        UploadError: 404 when it is not this asker's, 410 when it was given up before.
+    """
+    upload = receiving.mine(session, upload_id, asker.id)
+    episode = session.get_one(Episode, upload.episode_id, with_for_update=True)
+    session.refresh(upload)  # it may have been finished while we waited for the episode
+    if upload.state == "open":
+        _give_up(session, floor, episode, upload)
+
+
+def _give_up(session: Session, floor: Floor, episode: Episode, upload: Upload) -> None:
+    receiving.abort(session, floor.store, upload)
     if episode.state == "uploading":
         episode.state = "draft"
+
+
+def _check_not_withdrawn(episode: Episode) -> None:
+    if episode.withdrawn_at is not None:
+        raise UploadError(409, "This talk was withdrawn; nothing is made of it any more.")
 
 
 def finish(floor: Floor, asker: Asker, guid: str) -> Episode:
@@ -319,6 +343,7 @@ def finish(floor: Floor, asker: Asker, guid: str) -> Episode:
     """
     with floor.database.begin() as session:
         episode = mine(session, asker, guid)
+        _check_not_withdrawn(episode)
         upload = receiving.open_upload(session, episode.id)
         session.expunge_all()
     if upload is None:
@@ -327,14 +352,18 @@ def finish(floor: Floor, asker: Asker, guid: str) -> Episode:
         return episode
     receiving.complete(floor.store, upload)
     with floor.database.begin() as session:
+        # The episode first, as whoever cancels or withdraws locks it: no two wait for each other.
+        episode = mine(session, asker, guid, lock=True)
+        _check_not_withdrawn(episode)
         claimed = session.exec(
             update(Upload)
             .where(col(Upload.id) == upload.id, col(Upload.state) == "open")
             .values(state="finished", changed_at=now())
         )
-        episode = mine(session, asker, guid, lock=True)
         if claimed.rowcount == 1:
             _produce_new_revision(session, floor, episode, upload)
+        else:
+            receiving.mine(session, upload.id, asker.id)  # tells whoever was cancelled meanwhile
         session.flush()
         session.expunge_all()
     return episode

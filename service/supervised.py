@@ -61,6 +61,11 @@ class Supervised:
         """Its name at the beginning of a sentence."""
         return self.words[0].upper() + self.words[1:]
 
+    @property
+    def born(self) -> float:
+        """When it was last started, as Unix time."""
+        return time.time() - (time.monotonic() - self.started_at)
+
     def start(self) -> None:
         """Start it now.
 

@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from sqlmodel import Session
 from werkzeug import Response as AnyResponse
+from werkzeug.datastructures import FileStorage
 
 from service import catalogue, publishing
 from service.context import dare, told
@@ -173,18 +174,20 @@ def finish(guid: Any) -> tuple[Response, int]:
 @publisher
 def upload(guid: Any) -> AnyResponse | tuple[str, int]:
     """Take a file from a plain form, for browsers without scripts."""
-    file = request.files.get("file")
     try:
-        if file is None or not file.filename:
-            raise UploadError(422, "Choose a recording first.")
-        body = file.stream
-        length = body.seek(0, 2)
-        body.seek(0)
-        publishing.receive(dare(), me(), str(guid), name=file.filename, length=length, body=body)
+        _receive(str(guid), request.files.get("file"))
     except UploadError as error:
         with dare().database.begin() as session:
             return _edit(session, str(guid), {"file": str(error)}, {}), error.status
     return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+def _receive(guid: str, file: FileStorage | None) -> None:
+    if file is None or not file.filename:
+        raise UploadError(422, "Choose a recording first.")
+    length = file.stream.seek(0, 2)
+    file.stream.seek(0)
+    publishing.receive(dare(), me(), guid, name=file.filename, length=length, body=file.stream)
 
 
 @blueprint.post("/<uuid:guid>/retry")

@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
+from service import publishing
 from service.context import dare
 from service.identity.browser import me, publisher
 from service.uploads import receiving
@@ -60,6 +61,5 @@ def append(upload_id: Any) -> Response:
 def end(upload_id: Any) -> Response:
     """Give an upload up."""
     with dare().database.begin() as session:
-        upload = receiving.mine(session, upload_id, me().id)
-        receiving.abort(session, dare().store, upload)
+        publishing.end_upload(session, dare(), me(), upload_id)
     return _answer(204)

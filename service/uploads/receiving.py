@@ -162,12 +162,15 @@ def _claim(database: Database, upload_id: UUID, owner_id: int, offset: int) -> C
             raise UploadError(
                 409, f"The upload stands at {upload.offset}, not at {offset}.", upload.offset
             )
-        if upload.state == "finished":
-            return Claim(upload, lock)
+        if offset == upload.length:
+            return Claim(upload, lock)  # nothing is left to append, so nobody is kept out
         claimed = session.exec(
             update(Upload)
             .where(
                 col(Upload.id) == upload_id,
+                # Somebody may have come and gone since the row was read.
+                col(Upload.offset) == offset,
+                col(Upload.state) == "open",
                 or_(col(Upload.lock).is_(None), col(Upload.locked_at) < moment - LOCK_LIFE),
             )
             .values(lock=lock, locked_at=moment)

@@ -4,8 +4,8 @@ import errno
 import os
 import shutil
 import socket
-from collections import namedtuple
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner, Result
@@ -14,7 +14,13 @@ from service.cli import COMMANDS, main
 from service.house_record import take_lock
 from storage.embedded.ports import LOOPBACK
 
-Usage = namedtuple("Usage", "total used free")
+
+class Usage(NamedTuple):
+    """What shutil.disk_usage returns."""
+
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture(autouse=True)

@@ -314,7 +314,10 @@ def test_a_recording_over_the_limit_names_both_sizes(application, desk, settings
 def test_a_form_larger_than_forms_may_be_is_refused_before_it_is_read(desk, settings):
     told = {"CONTENT_LENGTH": str(settings.max_form_bytes + 1024**2 + 1)}
     kind = "application/x-www-form-urlencoded"
-    answer = desk.its.send("POST", "/studio/", content_type=kind, environ_overrides=told)
+    headers = {"Accept": "text/html"}
+    answer = desk.its.send(
+        "POST", "/studio/", content_type=kind, environ_overrides=told, headers=headers
+    )
     assert "larger than what a form may send" in page(answer, 413)
 
 

@@ -12,6 +12,7 @@ from storage.models import Person
 from storage.settings import Settings
 
 HOST = "127.0.0.1"
+PAGES = "text/html,application/xhtml+xml,*/*;q=0.8"
 PASSWORD = "a long enough password"
 SECRET = re.compile(r'name="csrf_token" value="([0-9a-f]{64})"')
 
@@ -29,6 +30,7 @@ class Visitor:
     def ask(self, method: str, path: str, **sent: Any) -> Any:
         """Send one request as it is, cookies beside it."""
         sent.setdefault("buffered", True)
+        sent["headers"] = {"Accept": PAGES} | sent.get("headers", {})
         return self.client.open(path, method=method, base_url=self.origin, **sent)
 
     def get(self, path: str, **sent: Any) -> Any:
@@ -40,7 +42,11 @@ class Visitor:
 
     def send(self, method: str, path: str, **sent: Any) -> Any:
         """Send what a script of our own pages sends."""
-        headers = {"X-CSRF-Token": self.csrf} | self.ours | sent.pop("headers", {})
+        headers = (
+            {"X-CSRF-Token": self.csrf, "Accept": "application/json"}
+            | self.ours
+            | sent.pop("headers", {})
+        )
         return self.ask(method, path, headers=headers, **sent)
 
     def sign_in(self, person: Person, password: str = PASSWORD, **fields: Any) -> Any:

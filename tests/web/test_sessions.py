@@ -1,0 +1,118 @@
+"""Sessions are rows: ending one is real, and time ends them too."""
+
+import pytest
+from sqlmodel import select
+
+from service.identity import sessions
+from service.identity.secrets import key_of
+from storage.models import Session, now
+from tests import factories
+from tests.web.visitors import Visitor, visitor
+
+
+@pytest.fixture
+def ana(session):
+    return factories.person(session, "Ana Lima")
+
+
+@pytest.fixture
+def browser(application, settings, session, ana):
+    return visitor(application, settings, session, ana)
+
+
+def is_in(browser):
+    return browser.get("/account/").status_code == 200
+
+
+def test_signing_out_ends_the_session_for_everybody_who_holds_the_cookie(
+    application, settings, browser, session
+):
+    held = browser.cookie().value
+    answer = browser.post("/sign-out")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
+    assert answer.headers["Clear-Site-Data"] == '"cache"'
+    assert browser.cookie() is None
+    assert session.exec(select(Session)).all() == []
+    assert not is_in(Visitor(application, settings, held))
+
+
+@pytest.mark.parametrize(
+    ("column", "age", "lives"),
+    [
+        ("seen_at", sessions.IDLE, False),
+        ("created_at", sessions.ABSOLUTE, False),
+        ("seen_at", sessions.IDLE * 0.99, True),
+        ("created_at", sessions.ABSOLUTE * 0.99, True),
+    ],
+)
+def test_a_session_ends_after_a_week_unseen_and_a_month_in_all(
+    browser, session, column, age, lives
+):
+    row = session.exec(select(Session)).one()
+    setattr(row, column, now() - age)
+    session.commit()
+    assert is_in(browser) is lives
+
+
+def test_being_seen_is_written_every_five_minutes_at_most(browser, session):
+    row = session.exec(select(Session)).one()
+    seen = row.seen_at
+    session.commit()
+    is_in(browser)
+    session.refresh(row)
+    assert row.seen_at == seen
+    row.seen_at = now() - sessions.GRAIN * 2
+    session.commit()
+    is_in(browser)
+    session.refresh(row)
+    assert row.seen_at > now() - sessions.GRAIN
+
+
+def test_somebody_whose_account_is_disabled_is_out_at_once(browser, session, ana):
+    assert is_in(browser)
+    ana.disabled_at = now()
+    session.commit()
+    assert not is_in(browser)
+
+
+def test_one_ends_ones_other_sessions_and_nobody_elses(
+    application, settings, session, browser, ana
+):
+    phone = visitor(application, settings, session, ana)
+    laptop = visitor(application, settings, session, ana)
+    other = visitor(application, settings, session, factories.person(session, "Bo Chen"))
+    browser.post("/account/sessions/end", session=key_of(phone.cookie().value))
+    browser.post("/account/sessions/end", session=key_of(other.cookie().value))
+    assert [is_in(b) for b in (browser, phone, laptop, other)] == [True, False, True, True]
+    browser.post("/account/sessions/end-others")
+    assert [is_in(b) for b in (browser, laptop, other)] == [True, False, True]
+
+
+def test_the_fifty_first_session_ends_the_oldest(session, ana):
+    secrets = [sessions.start(session, ana, f"browser {n}") for n in range(sessions.MOST + 1)]
+    assert sessions.find(session, secrets[0]) is None
+    assert sessions.find(session, secrets[1]) is not None
+    assert len(sessions.mine(session, ana.id)) == sessions.MOST
+
+
+def test_an_access_token_is_shown_once_and_revoked_for_good(browser):
+    shown = browser.post("/account/tokens", label="My script").get_data(as_text=True)
+    secret = shown.split("dare_")[1][:43]
+    listed = browser.get("/account/").get_data(as_text=True)
+    assert "My script" in listed
+    assert secret not in listed
+    bearer = {"Authorization": f"Bearer dare_{secret}"}
+    assert browser.ask("GET", "/api/v1/me", headers=bearer).status_code == 200
+    number = listed.split('name="token" value="')[1].split('"')[0]
+    browser.post("/account/tokens/revoke", token=number)
+    assert browser.ask("GET", "/api/v1/me", headers=bearer).status_code == 401
+
+
+def test_nobody_revokes_somebody_elses_token(application, settings, session, browser, ana):
+    secret = factories.token(session, ana)
+    thief = visitor(application, settings, session, factories.person(session, "Bo Chen"))
+    listed = browser.get("/account/").get_data(as_text=True)
+    number = listed.split('name="token" value="')[1].split('"')[0]
+    thief.post("/account/tokens/revoke", token=number)
+    bearer = {"Authorization": f"Bearer {secret}"}
+    assert browser.ask("GET", "/api/v1/me", headers=bearer).status_code == 200
