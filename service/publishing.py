@@ -36,6 +36,8 @@ from storage.objects import PART
 TITLE_MOST = 200
 NOTES_MOST = 10_000
 TOPICS_MOST = 8
+# Withdrawing ends the work on a talk in one of these states.
+UNFINISHED = frozenset({"processing", "playable", "transcribing"})
 LANGUAGE = re.compile(r"^[a-z]{2,3}$")
 
 
@@ -450,17 +452,20 @@ def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
     return episode
 
 
-def restore(session: Session, asker: Asker, guid: str) -> Episode:
-    """Put one's own withdrawn talk back.
+def restore(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
+    """Put one's own withdrawn talk back; what was not finished before is made now.
 
     Raises:
         NotThereError: no such talk of this asker's.
     """
     episode = mine(session, asker, guid, lock=True)
-    if episode.withdrawn_at is not None:
-        episode.withdrawn_at = None
-        episode.changed_at = now()
-        _list(session, episode, listed=episode.published_at is not None)
+    if episode.withdrawn_at is None:
+        return episode
+    episode.withdrawn_at = None
+    episode.changed_at = now()
+    _list(session, episode, listed=episode.published_at is not None)
+    if episode.state in UNFINISHED:
+        _queue(session, floor, episode)
     return episode
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from types import FrameType
 
-from storage.floor import open_floor
+from storage.floor import Floor, open_floor
 from storage.settings import Settings, load_settings
 from workers import die_with_parent
 from workers.executor import Executor
@@ -25,9 +25,9 @@ LIVED_LONG = 60.0
 POLL_SECONDS = 0.1
 
 
-def work(settings: Settings) -> int:
+def work(floor: Floor) -> int:
     """Be one worker until told to stop; return the exit status."""
-    executor = Executor(open_floor(settings, pool=8, name="dare-worker"))
+    executor = Executor(floor)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         executor.stop()
@@ -42,7 +42,9 @@ class Crew:
     """The parent of some workers."""
 
     def __init__(self, settings: Settings, count: int) -> None:
-        self.settings = settings
+        # Opened before the fork: workers share its memory. It connects when first used, which is
+        # after the fork, so no connection is shared.
+        self.floor = open_floor(settings, pool=6, name="dare-worker")
         self.count = count
         self.started: dict[int, float] = {}
         self.pause = FIRST_PAUSE
@@ -55,7 +57,7 @@ class Crew:
         if pid == 0:
             die_with_parent.ask(parent)
             # Not sys.exit: threads of running steps must not be waited for.
-            os._exit(work(self.settings))
+            os._exit(work(self.floor))
         self.started[pid] = time.monotonic()
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:

@@ -46,12 +46,14 @@ def index() -> str:
 
 
 def _index(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str:
-    rows = [row for row in catalogue.mine(session, me()) if not row.withdrawn]
+    mine = catalogue.mine(session, me())
+    rows = [row for row in mine if not row.withdrawn]
     done = [row for row in rows if row.published_at and row.state == "complete"]
     return render_template(
         "studio/index.html",
         drafts=[row for row in rows if row not in done],
         published=done,
+        withdrawn=[row for row in mine if row.withdrawn],
         shows=publishing.shows_to_publish_in(session, me()),
         languages=LANGUAGES,
         errors=errors,
@@ -206,4 +208,14 @@ def withdraw(guid: Any) -> AnyResponse:
     with dare().database.begin() as session:
         publishing.withdraw(session, me(), str(guid))
     note("good", "The talk is withdrawn.")
+    return redirect(url_for("studio.index"), 303)
+
+
+@blueprint.post("/<uuid:guid>/restore")
+@publisher
+def restore(guid: Any) -> AnyResponse:
+    """Put one's own withdrawn talk back."""
+    with dare().database.begin() as session:
+        publishing.restore(session, dare(), me(), str(guid))
+    note("good", "The talk is back in its lists and feeds.")
     return redirect(url_for("studio.index"), 303)

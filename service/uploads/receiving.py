@@ -7,19 +7,19 @@ claim and offset still match. A request that breaks off has moved nothing.
 
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import IO
 from uuid import UUID, uuid4
 
 from sqlmodel import Session, col, or_, select, update
 
+from service.presentation import file_size
 from storage import keys
 from storage.database import Database
 from storage.models import Episode, Upload, now
 from storage.objects import PART, ObjectStore
 
 LOCK_LIFE = timedelta(seconds=90)
-LIFE = timedelta(days=7)
 BLOCK = 256 * 1024
 SPOOL = 1024 * 1024
 
@@ -55,7 +55,7 @@ def begin(
         raise UploadError(422, "The file is empty.")
     if length > limit:
         raise UploadError(
-            413, f"The file has {size_words(length)}; the limit here is {size_words(limit)}."
+            413, f"The file has {file_size(length)}; the limit here is {file_size(limit)}."
         )
     given = shown_name(name)
     found = open_upload(session, episode.id)
@@ -65,7 +65,7 @@ def begin(
         raise UploadError(
             409,
             f"Another file is on its way into this draft: {found.given_name}, "
-            f"{size_words(found.offset)} of {size_words(found.length)}. Cancel it first.",
+            f"{file_size(found.offset)} of {file_size(found.length)}. Cancel it first.",
         )
     key = keys.source(episode.guid)
     upload = Upload(
@@ -234,7 +234,7 @@ def complete(store: ObjectStore, upload: Upload) -> None:
     if upload.offset != upload.length:
         raise UploadError(
             409,
-            f"{size_words(upload.length - upload.offset)} are still missing.",
+            f"{file_size(upload.length - upload.offset)} are still missing.",
             upload.offset,
         )
     found = store.complete_multipart(upload.key, upload.s3_upload_id, upload.parts)
@@ -253,26 +253,7 @@ def abort(session: Session, store: ObjectStore, upload: Upload) -> None:
     store.abort_multipart(upload.key, upload.s3_upload_id)
 
 
-def expired(session: Session, at: datetime) -> list[Upload]:
-    """Return open uploads that nobody has touched for a week."""
-    return list(
-        session.exec(
-            select(Upload).where(Upload.state == "open", col(Upload.changed_at) < at - LIFE)
-        )
-    )
-
-
 def shown_name(name: str) -> str:
     """Return a given file name as text to show: printable, without folders, at most 255."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(c for c in last if c.isprintable())[:255] or "recording"
-
-
-def size_words(size: int) -> str:
-    """Return a number of bytes in words: 8.0 MiB."""
-    value, unit = float(size), "bytes"
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{int(value)} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"

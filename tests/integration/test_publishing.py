@@ -117,7 +117,7 @@ def test_nobody_saves_retries_or_withdraws_what_is_somebody_elses(session, bo, t
         lambda: publishing.save(session, bo, guid, Draft("Mine")),
         lambda: publishing.retry(session, None, bo, guid),
         lambda: publishing.withdraw(session, bo, guid),
-        lambda: publishing.restore(session, bo, guid),
+        lambda: publishing.restore(session, None, bo, guid),
         lambda: publishing.mine(session, bo, guid),
     ):
         with pytest.raises(NotThereError):
@@ -139,7 +139,7 @@ def test_withdrawing_unlists_and_restoring_lists_again(session, ana, talk):
     score = session.get_one(EpisodeScore, talk.id, populate_existing=True)
     assert (talk.withdrawn_at is not None, score.listed) == (True, False)
     for _ in range(2):
-        publishing.restore(session, ana, str(talk.guid))
+        publishing.restore(session, None, ana, str(talk.guid))
     session.refresh(score)
     assert (talk.withdrawn_at, score.listed) == (None, True)
 
@@ -147,7 +147,7 @@ def test_withdrawing_unlists_and_restoring_lists_again(session, ana, talk):
 def test_a_draft_that_comes_back_is_still_not_listed(session, ana, person):
     draft = factories.episode(session, factories.show(session, person), state="draft")
     publishing.withdraw(session, ana, str(draft.guid))
-    publishing.restore(session, ana, str(draft.guid))
+    publishing.restore(session, None, ana, str(draft.guid))
     assert session.get_one(EpisodeScore, draft.id, populate_existing=True).listed is False
 
 

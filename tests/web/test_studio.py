@@ -213,7 +213,17 @@ def test_a_talk_withdrawn_during_its_upload_is_not_made(studio):
         "This talk was withdrawn; nothing is made of it any more."
     )
     assert studio.queued() == 0
-    assert "To be said" not in studio.browser.get("/studio/").get_data(as_text=True)
+
+
+def test_a_withdrawn_talk_can_be_put_back_and_what_was_unfinished_is_made(studio):
+    studio.browser.post(f"{studio.page}/file", file=(io.BytesIO(SOUND), "talk.wav"))
+    studio.browser.post(f"{studio.page}/withdraw")
+    listed = studio.browser.get("/studio/").get_data(as_text=True)
+    assert f'action="{studio.page}/restore"' in listed
+    assert f'href="{studio.page}"' not in listed
+    assert studio.browser.post(f"{studio.page}/restore").status_code == 303
+    assert (studio.row().withdrawn_at, studio.queued()) == (None, 2)
+    assert f'href="{studio.page}"' in studio.browser.get("/studio/").get_data(as_text=True)
 
 
 def test_a_plain_form_does_the_same_without_scripts(studio):

@@ -23,7 +23,8 @@ BANNED = {
     "the filter safe": re.compile(r"\|\s*safe\b"),
     "autoescape switched off": re.compile(r"autoescape\s+false"),
     "a script that is inline or lacks the nonce": re.compile(
-        r"<script\b(?![^>]*\bnonce=\"\{\{ nonce \}\}\"[^>]*\bsrc=\"\{\{ static_url\([^>]*></script>)",
+        r"<script\b(?![^>]*\bnonce=\"\{\{ nonce \}\}\""
+        r"[^>]*\bsrc=\"\{\{ static_url\([^>]*></script>)",
         re.IGNORECASE,
     ),
     "another origin": re.compile(r"(?:src|href|action)\s*=\s*[\"'](?:https?:)?//", re.IGNORECASE),
