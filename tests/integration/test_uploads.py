@@ -325,7 +325,7 @@ def test_an_empty_file_is_refused_and_the_draft_stays(sender):
 def test_a_file_over_the_limit_is_refused_with_both_sizes(sender, settings):
     limit = settings.max_upload_bytes
     error = refused(413, sender.begin, limit + 1024**3)
-    assert str(error) == "The file has 5.0 GiB; the limit here is 4.0 GiB."
+    assert str(error) == "The file has 5 GB; the limit here is 4 GB."
     assert sender.begin(limit).length == limit
     sender.cancel()
 

@@ -303,12 +303,12 @@ def test_a_recording_over_the_limit_names_both_sizes(application, desk, settings
     )
     file = {"file": (io.BytesIO(bytes(1536)), "long.mp3")}
     words = page(desk.its.post(f"/studio/{desk.draft.guid}/file", **file), 413)
-    assert "The file has 1.5 KiB; the limit here is 1.0 KiB." in words
+    assert "The file has 1.5 KB; the limit here is 1 KB." in words
     told = desk.its.send(
         "POST", f"/studio/{desk.draft.guid}/upload", json={"name": "a", "size": 4096}
     )
     assert told.status_code == 413
-    assert told.get_json()["detail"] == "The file has 4.0 KiB; the limit here is 1.0 KiB."
+    assert told.get_json()["detail"] == "The file has 4 KB; the limit here is 1 KB."
 
 
 def test_a_form_larger_than_forms_may_be_is_refused_before_it_is_read(desk, settings):

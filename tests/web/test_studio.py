@@ -133,7 +133,7 @@ def test_a_connection_cut_in_the_middle_of_a_part_loses_only_that_part(studio):
     assert cut.get_json()["detail"]
     words = studio.browser.get(studio.page).get_data(as_text=True)
     assert "Pick “talk.wav” again to go on" in words
-    assert "8 MB of 8.0 MB have arrived" in words
+    assert "8 MB of 8 MB have arrived" in words
     again = studio.begin(PART + 5)
     assert (again.status_code, again.get_json()["offset"]) == (200, PART)
     assert studio.append(again.get_json()["url"], PART, b"12345").status_code == 204
@@ -159,7 +159,7 @@ def test_another_file_into_the_same_draft_is_refused_in_words(studio):
     answer = studio.begin(7, "other.wav")
     assert answer.status_code == 409
     assert answer.get_json()["detail"].startswith(
-        "Another file is on its way into this draft: talk.wav, 0 bytes of 2.0 KiB."
+        "Another file is on its way into this draft: talk.wav, 0 bytes of 2 KB."
     )
     form = {"file": (io.BytesIO(b"1234567"), "other.wav")}
     answer = studio.browser.post(f"{studio.page}/file", **form)
