@@ -151,7 +151,8 @@ def file_size(count: float | None) -> str:
         size /= 1024
         if size < 1024 or unit == "GB":
             break
-    return f"{size:.0f} {unit}" if size >= 10 or size == int(size) else f"{size:.1f} {unit}"
+    told = f"{size:.0f}" if size >= 10 else f"{size:.1f}".removesuffix(".0")
+    return f"{told} {unit}"
 
 
 def language(code: str | None) -> str:
