@@ -110,7 +110,7 @@ def test_a_file_is_shared_and_queued(dare, session, ana, tmp_path):
     ],
 )
 def test_what_cannot_be_shared_is_refused_in_one_line(
-    dare, session, ana, tmp_path, title, email, size, said
+    dare, session, ana, tmp_path, *, title, email, size, said
 ):
     factories.person(session, email="learner@example.org", role="learner")
     session.commit()
