@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, col, select
 
 from service import publishing
@@ -90,21 +90,22 @@ def _shared(floor: Floor, path: Path) -> Episode:
         )
 
 
-def _worker(session: Session) -> WorkerLease:
-    return session.exec(
-        select(WorkerLease).order_by(col(WorkerLease.started_at).desc()).limit(1)
-    ).one()
+def _worker(session: Session, crew: int) -> int | None:
+    """Return the process id of this crew's living worker, once it holds a lease."""
+    alive = {child.pid for child in psutil.Process(crew).children()}
+    leases = session.exec(select(WorkerLease.pid).order_by(col(WorkerLease.started_at).desc()))
+    return next((pid for pid in leases if pid in alive), None)
 
 
-def _kill_in(floor: Floor, episode_id: int, step: str) -> int:
+def _kill_in(floor: Floor, crew: int, episode_id: int, step: str) -> int:
     """Kill the worker while it is in `step`; return its process id."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with floor.database.begin() as session:
-            try:
-                pid = _worker(session).pid
-            except NoResultFound:
-                continue
+            pid = _worker(session, crew)
+        if pid is None:
+            time.sleep(0.05)
+            continue
         os.kill(pid, signal.SIGSTOP)
         with floor.database.begin() as session:
             progress = session.get(WorkProgress, episode_id)
@@ -138,13 +139,13 @@ def test_a_worker_killed_in_this_step_is_replaced_and_each_output_is_made_once(
 ) -> None:
     source = film if step == "encode-video" else MEDIA / "jfk.flac"
     episode = _shared(floor, source)
-    killed = _kill_in(floor, episode.id, step)
+    killed = _kill_in(floor, crew, episode.id, step)
 
     done = _completed(floor, episode.id)
 
     wanted = {"mp3", "m4a", "mp4"} if step == "encode-video" else {"mp3", "m4a"}
     with floor.database.begin() as session:
-        assert _worker(session).pid != killed
+        assert _worker(session, crew) != killed
         renditions = session.exec(select(Rendition).where(Rendition.episode_id == episode.id)).all()
         assert Counter(r.kind for r in renditions) == Counter(wanted)
         pieces = session.exec(select(Piece).where(Piece.episode_id == episode.id)).all()
