@@ -90,10 +90,15 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
         if request.endpoint != "health.show" and request.host not in hosts:
             g.asker, g.by_token = None, False
             abort(421)
-        if browser.rule_of(request.endpoint) in {"keyed", None} or request.endpoint == "static":
+        rule = browser.rule_of(request.endpoint)
+        if rule in {"keyed", None} or request.endpoint == "static":
             g.asker, g.by_token = None, False
         else:
             browser.load()
+        if rule is None:
+            return  # no such route, or not by this method: 404 and 405 follow
+        if request.path.startswith("/api/") and rule != "open" and browser.asker() is None:
+            abort(401)
         reason = browser.check_origin_of_change()
         if reason is not None:
             abort(403, reason)

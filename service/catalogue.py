@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from markupsafe import Markup
 from sqlalchemy import ColumnElement, text, tuple_
@@ -34,11 +35,9 @@ from storage.models import (
     Topic,
     Transcript,
     WorkProgress,
-    now,
 )
 
 PAGE = 20
-LATEST = 253_402_300_000
 
 
 @dataclass(frozen=True)
@@ -240,14 +239,13 @@ def top(
     )
     if within is not None:
         query = query.where(within)
-    mark = _cursor(after)
-    if mark is not None:
-        score, last = mark
+    last = _last(session, asker, after)
+    if last is not None:
         query = query.where(
-            tuple_(col(EpisodeScore.score), col(EpisodeScore.episode_id)) < tuple_(score, last)
+            tuple_(col(EpisodeScore.score), col(EpisodeScore.episode_id))
+            < tuple_(last.score, last.id)
         )
-    rows = _rows(session, asker, query, why=True)
-    return _page(rows, limit, lambda row: f"{row.score!r}_{row.id}")
+    return _page(_rows(session, asker, query, why=True), limit)
 
 
 def newest(
@@ -267,37 +265,35 @@ def newest(
     )
     if within is not None:
         query = query.where(within)
-    mark = _cursor(after)
-    if mark is not None:
-        moment = datetime.fromtimestamp(mark[0], tz=now().tzinfo)
+    last = _last(session, asker, after)
+    if last is not None:
         query = query.where(
-            tuple_(col(Episode.published_at), col(Episode.id)) < tuple_(moment, mark[1])
+            tuple_(col(Episode.published_at), col(Episode.id)) < tuple_(last.published_at, last.id)
         )
-    rows = _rows(session, asker, query)
-    return _page(rows, limit, _published_mark)
+    return _page(_rows(session, asker, query), limit)
 
 
-def _published_mark(row: Row) -> str:
-    moment = row.published_at or now()
-    return f"{moment.timestamp()!r}_{row.id}"
-
-
-def _page(rows: list[Row], limit: int, mark: Any) -> Rows:
+def _page(rows: list[Row], limit: int) -> Rows:
+    """Return a page; its cursor names the last talk, since its score is nobody's business."""
     if len(rows) <= limit:
         return Rows(rows)
-    return Rows(rows[:limit], mark(rows[limit - 1]))
+    return Rows(rows[:limit], rows[limit - 1].guid)
 
 
-def _cursor(after: str | None) -> tuple[float, int] | None:
-    """Return the place where a page begins; a cursor that is not ours begins at the start."""
-    value, _, last = (after or "").partition("_")
+def _last(session: Session, asker: Asker, after: str | None) -> Any:
+    """Return id, score and publication of the talk that a cursor names.
+
+    None for a cursor that is not ours: the page then begins at the start.
+    """
     try:
-        mark = float(value), int(last)
+        guid = UUID(after or "")
     except ValueError:
         return None
-    # Scores are above -10, moments before the year 10000, ids have 63 bits; NaN is none of them.
-    ours = -10 <= mark[0] < LATEST and 0 <= mark[1] < 2**63
-    return mark if ours else None
+    return session.execute(
+        sql_select(Episode.id, Episode.published_at, EpisodeScore.score)  # type: ignore[call-overload]
+        .join(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
+        .where(col(Episode.guid) == guid, access.listed(asker))
+    ).first()
 
 
 def continuing(session: Session, asker: Asker, limit: int = 6) -> list[Row]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
 
-from sqlmodel import Session, col, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import Session, col, delete, func, select, update
 
 from service import access
 from service.access import Asker
@@ -33,6 +34,8 @@ from storage.models import (
 )
 from storage.objects import PART
 
+# Any number that no other advisory lock of ours uses.
+NAMING = 0x6461726502
 TITLE_MOST = 200
 NOTES_MOST = 10_000
 TOPICS_MOST = 8
@@ -180,6 +183,8 @@ def create_show(
 
 
 def _free_slug(session: Session, wanted: str) -> str:
+    # One at a time, until the caller commits: two shows of one name get two addresses.
+    session.execute(select(func.pg_advisory_xact_lock(NAMING)))
     taken = session.exec(select(Show.slug).where(Show.slug == wanted)).first()
     return wanted if taken is None else f"{wanted}-{secrets.token_hex(3)}"
 
@@ -255,11 +260,9 @@ def _set_topics(session: Session, episode: Episode, names: list[str]) -> None:
     seen: set[int] = set()
     for name in names:
         slug = slug_of(name, f"topic-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
-        topic = session.exec(select(Topic).where(Topic.slug == slug)).first()
-        if topic is None:
-            topic = Topic(slug=slug, name=name)
-            session.add(topic)
-            session.flush()
+        # Two drafts may name a new topic at once: whoever comes second takes what is there.
+        session.execute(insert(Topic).values(slug=slug, name=name).on_conflict_do_nothing())
+        topic = session.exec(select(Topic).where(Topic.slug == slug)).one()
         if topic.id not in seen:
             seen.add(topic.id)
             session.add(EpisodeTopic(episode_id=episode.id, topic_id=topic.id))

@@ -30,7 +30,8 @@ from workers.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
-QUEUE_POLL_SECONDS = 0.2
+# At most this passes before an idle worker takes new work.
+QUEUE_POLL_SECONDS = 0.4
 WORN_OUT = "Making this talk ended several workers. Export it again as MP4 or MP3 and replace it."
 LOST = 3
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from flask import Blueprint, url_for
 from sqlalchemy import ColumnElement, and_
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
 from service import catalogue, publishing
 from service.access import Asker
@@ -25,7 +25,7 @@ from service.catalogue import Row, Talk, by_person, in_show, on_topic
 from service.context import dare
 from service.identity.browser import me, publisher, signed_in
 from service.publishing import Draft, NotThereError, PublishingError
-from storage.models import Episode, EpisodeScore, Person, Show, Topic
+from storage.models import Episode, Person, Show, Topic
 
 blueprint = Blueprint("talks", __name__, url_prefix="/episodes")
 
@@ -100,10 +100,10 @@ def listed(query: EpisodesAsked) -> EpisodesRead:
     ordered = catalogue.top if query.order == "top" else catalogue.newest
     with dare().database.begin() as session:
         page = ordered(
-            session, me(), after=_mark(session, query), within=_conditions(session, query)
+            session, me(), after=_after(session, query), within=_conditions(session, query)
         )
     rows = [row_of(row, me()) for row in page.rows]
-    return EpisodesRead(rows=rows, next=rows[-1].guid if page.after else None)
+    return EpisodesRead(rows=rows, next=UUID(page.after) if page.after else None)
 
 
 def _conditions(session: Session, asked: EpisodesAsked) -> ColumnElement[bool] | None:
@@ -126,23 +126,13 @@ def _conditions(session: Session, asked: EpisodesAsked) -> ColumnElement[bool] |
     return and_(*found) if found else None
 
 
-def _mark(session: Session, asked: EpisodesAsked) -> str | None:
-    """Return the catalogue's cursor behind an episode.
-
-    The catalogue's own holds the score, which those who have not rated may not learn.
-    """
+def _after(session: Session, asked: EpisodesAsked) -> str | None:
+    """Return the catalogue's cursor; one that names no talk is told so here."""
     if asked.after is None:
         return None
-    found = session.exec(
-        select(Episode.id, Episode.published_at, EpisodeScore.score)
-        .join(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
-        .where(Episode.guid == asked.after)
-    ).first()
-    if found is None or found[1] is None:
+    if catalogue.find(session, me(), str(asked.after)) is None:
         raise PublishingError({"after": "This is not the `next` of a page."})
-    number, published_at, score = found
-    place = score if asked.order == "top" else published_at.timestamp()
-    return f"{place!r}_{number}"
+    return str(asked.after)
 
 
 @blueprint.get("/mine")
