@@ -89,6 +89,7 @@ class Executor:
                     )
                     return LOST
                 self.reap()
+                self.place.speech.collect()
             except SQLAlchemyError as error:
                 log.warning("No heartbeat: %s", error)
         self._hand_back()

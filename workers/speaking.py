@@ -55,6 +55,12 @@ class SpeechProcess:
         child = self._child
         return child.pid if child is not None and child.poll() is None else None
 
+    def collect(self) -> None:
+        """Let a child go that has ended by itself, after its idle time, so that no zombie stays."""
+        child = self._child
+        if child is not None:
+            child.poll()
+
     def transcribe(
         self,
         path: Path,
