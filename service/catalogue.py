@@ -84,6 +84,7 @@ class Row:
     percent: int
     words: str
     position: float | None
+    position_at: datetime | None
     finished: bool
     my_stars: int | None
     why: str | None
@@ -192,6 +193,7 @@ def _row(
         percent=_percent(episode, progress),
         words=progress.words if progress and progress.revision == episode.revision else "",
         position=position.seconds if position else None,
+        position_at=position.changed_at if position else None,
         finished=bool(position and position.finished),
         my_stars=stars.get(episode.id),
         why=explain.why(evidence).sentence if why else None,

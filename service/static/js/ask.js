@@ -24,7 +24,7 @@ export async function reason(response) {
     const told = await response.json().catch(() => ({}));
     return Object.values(told.errors ?? {})[0] ?? told.detail ?? told.title ?? `Status ${response.status}.`;
   }
-  const found = (await page(response)).querySelector('main .lead, main .field-error');
+  const found = (await page(response)).querySelector('main .field-error, main .lead, main h1');
   return found?.textContent.trim() ?? `Status ${response.status}.`;
 }
 

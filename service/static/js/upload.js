@@ -278,7 +278,7 @@ async function saveNow() {
       headers: { Accept: 'text/html', 'X-CSRF-Token': csrf() },
     });
     if (response.ok) { line.textContent = 'Saved'; return; }
-    const found = (await page(response)).querySelector('.field-error, .problem li, main .lead');
+    const found = (await page(response)).querySelector('.field-error, .problem li, main .lead, main h1');
     line.textContent = `Not saved: ${found?.textContent.trim() ?? 'please look at the form again.'}`;
   } catch { line.textContent = 'Not saved yet: no connection.'; unsaved = true; }
 }
