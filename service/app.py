@@ -14,9 +14,11 @@ from service import assets, failures, headers, presentation
 from service.access import Asker
 from service.identity import browser
 from storage.floor import Floor, open_floor
+from storage.objects import PART
 from storage.settings import LOOPBACK, Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
+SMALL_BODY = 1024**2
 ROUTES = (
     "account",
     "api",
@@ -59,7 +61,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         static_folder=None,
         root_path=str(ROOT / "service"),
     )
-    app.config["MAX_CONTENT_LENGTH"] = known.max_form_bytes + 1024**2
+    # Small for all; `admit` allows more to those who may send recordings, where they send them.
+    app.config["MAX_CONTENT_LENGTH"] = SMALL_BODY
     app.config["MAX_FORM_MEMORY_SIZE"] = 2 * 1024**2
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["dare"] = open_floor(
@@ -95,6 +98,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
             g.asker, g.by_token = None, False
         else:
             browser.load()
+        request.max_content_length = _most_bytes(settings, rule, request.endpoint)
         if rule is None:
             return  # no such route, or not by this method: 404 and 405 follow
         if request.path.startswith("/api/") and rule != "open" and browser.asker() is None:
@@ -109,6 +113,15 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
         if "nonce" not in g:
             g.nonce = secrets.token_urlsafe(16)
         return headers.protect(browser.keep_cookies(response), secure=secure)
+
+
+def _most_bytes(settings: Settings, rule: str | None, endpoint: str | None) -> int:
+    """Return how large a body this request may have."""
+    asker = browser.asker()
+    if rule != "publisher" or asker is None or not asker.may_publish:
+        return SMALL_BODY
+    larger = {"uploads.append": PART, "studio.upload": settings.max_form_bytes + SMALL_BODY}
+    return larger.get(endpoint or "", SMALL_BODY)
 
 
 def _own_hosts(settings: Settings) -> frozenset[str]:

@@ -119,6 +119,7 @@ class Talk:
     language: str | None
     notice: str | None
     revision: int
+    video_revision: int
     transcript_revision: int
     people: list[PersonLink]
     has_audio: bool
@@ -393,16 +394,17 @@ def talk(session: Session, asker: Asker, guid: str) -> Talk | None:
         row=row,
         notes=episode.notes,
         notes_html=rich(episode.notes),
-        language=episode.language,
+        language=episode.language or _heard_language(session, episode),
         notice=episode.notice,
         revision=_heard_revision(renditions, episode),
+        video_revision=video.revision if video else 0,
         transcript_revision=episode.transcript_revision,
         people=[],
         has_audio="mp3" in renditions,
         has_video=video is not None,
         width=video.width if video else None,
         height=video.height if video else None,
-        transcript=paragraphs(session, episode.id),
+        transcript=_words(session, episode, renditions),
         mine=access.may_edit(asker, episode),
         may_rate=ledger.may_rate(session, asker, episode),
         may_withdraw=access.may_withdraw(asker, episode),
@@ -429,6 +431,25 @@ def _heard_revision(renditions: dict[str, Rendition], episode: Episode) -> int:
     return renditions["mp3"].revision if "mp3" in renditions else episode.revision
 
 
+def _words(session: Session, episode: Episode, renditions: dict[str, Rendition]) -> list[Paragraph]:
+    """Return the words of the sound that is heard; none while those of another are still there."""
+    transcript = session.get(Transcript, episode.id)
+    if transcript is None or transcript.source_revision != _heard_revision(renditions, episode):
+        return []
+    return paragraphs(session, episode.id)
+
+
+def _heard_language(session: Session, episode: Episode) -> str | None:
+    transcript = session.get(Transcript, episode.id)
+    return transcript.language if transcript else None
+
+
+def progress(session: Session, asker: Asker, guid: str) -> Row | None:
+    """Return a talk as in a list, with how far its making is; cheap enough to ask every second."""
+    query = _rows_query(asker).where(col(Episode.guid) == guid, access.visible(asker))
+    return next(iter(_rows(session, asker, query)), None)
+
+
 def paragraphs(session: Session, episode_id: int) -> list[Paragraph]:
     """Return a transcript as paragraphs of cues."""
     grouped: list[Paragraph] = []
@@ -453,16 +474,23 @@ def source_of(session: Session, episode: Episode) -> Source | None:
 
 def related(session: Session, asker: Asker, row: Row, limit: int = 4) -> list[Row]:
     """Return other listed talks that share most topics with this one, or its show."""
+    # Two look-ups by index, joined: never a pass over all talks.
     shared = text(
-        "SELECT e.id FROM episode e LEFT JOIN episode_topic t ON t.episode_id = e.id"
-        " AND t.topic_id IN (SELECT topic_id FROM episode_topic WHERE episode_id = :id)"
-        " WHERE e.id <> :id AND e.published_at IS NOT NULL AND e.withdrawn_at IS NULL"
-        " AND (t.topic_id IS NOT NULL"
-        " OR e.show_id = (SELECT show_id FROM episode WHERE id = :id))"
-        " GROUP BY e.id ORDER BY count(t.topic_id) DESC, e.id DESC LIMIT :limit"
+        "WITH topics AS (SELECT topic_id FROM episode_topic WHERE episode_id = :id),"
+        " near AS ("
+        " (SELECT episode_id AS id, count(*) AS shared FROM episode_topic"
+        " WHERE topic_id IN (SELECT topic_id FROM topics)"
+        " GROUP BY episode_id ORDER BY count(*) DESC, episode_id DESC LIMIT 40)"
+        " UNION ALL"
+        " (SELECT id, 0 FROM episode"
+        " WHERE show_id = (SELECT show_id FROM episode WHERE id = :id)"
+        " AND published_at IS NOT NULL AND withdrawn_at IS NULL"
+        " ORDER BY published_at DESC, id DESC LIMIT 40))"
+        " SELECT id FROM near WHERE id <> :id"
+        " GROUP BY id ORDER BY sum(shared) DESC, id DESC LIMIT :most"
     )
-    ids = [int(found) for (found,) in session.execute(shared, {"id": row.id, "limit": limit})]
-    return by_ids(session, asker, ids)
+    found = session.execute(shared, {"id": row.id, "most": 4 * limit})
+    return by_ids(session, asker, [int(near) for (near,) in found])[:limit]
 
 
 def searched(session: Session, asker: Asker, words: str, *, page: int = 1) -> tuple[list[Hit], int]:

@@ -276,7 +276,7 @@ def mine(session: Session, asker: Asker, guid: str, *, lock: bool = False) -> Ep
         NotThereError: there is none, or it is somebody else's.
     """
     query = select(Episode).where(Episode.guid == guid)
-    episode = session.exec(query.with_for_update() if lock else query).first()
+    episode = session.exec(query.with_for_update(key_share=True) if lock else query).first()
     if episode is None or not access.may_edit(asker, episode):
         raise NotThereError
     return episode
@@ -320,7 +320,7 @@ def end_upload(session: Session, floor: Floor, asker: Asker, upload_id: UUID) ->
         UploadError: 404 when it is not this asker's, 410 when it was given up before.
     """
     upload = receiving.mine(session, upload_id, asker.id)
-    episode = session.get_one(Episode, upload.episode_id, with_for_update=True)
+    episode = session.get_one(Episode, upload.episode_id, with_for_update={"key_share": True})
     session.refresh(upload)  # it may have been finished while we waited for the episode
     if upload.state == "open":
         _give_up(session, floor, episode, upload)
@@ -445,12 +445,17 @@ def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
     Raises:
         NotThereError: no such talk that this asker may withdraw.
     """
-    query = select(Episode).where(Episode.guid == guid, access.visible(asker)).with_for_update()
+    query = (
+        select(Episode)
+        .where(Episode.guid == guid, access.visible(asker))
+        .with_for_update(key_share=True)
+    )
     episode = session.exec(query).first()
     if episode is None or not access.may_withdraw(asker, episode):
         raise NotThereError
     if episode.withdrawn_at is None:
         episode.withdrawn_at = episode.changed_at = now()
+        episode.withdrawn_by = asker.id
         _list(session, episode, listed=False)
     return episode
 
@@ -460,11 +465,14 @@ def restore(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
 
     Raises:
         NotThereError: no such talk of this asker's.
+        NotNowError: somebody else withdrew it.
     """
     episode = mine(session, asker, guid, lock=True)
     if episode.withdrawn_at is None:
         return episode
-    episode.withdrawn_at = None
+    if episode.withdrawn_by != asker.id:
+        raise NotNowError("This talk was withdrawn by a moderator, who alone can put it back.")
+    episode.withdrawn_at = episode.withdrawn_by = None
     episode.changed_at = now()
     _list(session, episode, listed=episode.published_at is not None)
     if episode.state in UNFINISHED:

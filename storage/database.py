@@ -23,6 +23,8 @@ class Database:
             max_overflow=0,
             pool_timeout=5,
             pool_pre_ping=True,
+            # Errors are logged; what people typed must not be in them.
+            hide_parameters=True,
             # The last one used goes out first, so that few connections serve a quiet house.
             pool_use_lifo=True,
             connect_args={

@@ -21,7 +21,10 @@ VERSION = "1"
 SCHEMA = "dbos"
 PRODUCE_QUEUE = "produce"
 SPEECH_QUEUE = "speech"
+# Work that mostly waits for pieces: many at once in each worker, so that it holds up nobody.
+COMPLETE_QUEUE = "complete"
 PRODUCE = "produce"
+COMPLETE = "complete"
 TRANSCRIBE_PIECE = "transcribe_piece"
 
 
@@ -52,6 +55,7 @@ class Work:
             },
             guid,
             revision,
+            attempt,
         )
 
 

@@ -23,6 +23,7 @@ log = logging.getLogger("workers")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LIVED_LONG = 60.0
 POLL_SECONDS = 0.1
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 def work(floor: Floor) -> int:
@@ -32,8 +33,9 @@ def work(floor: Floor) -> int:
     def stop(_number: int, _frame: FrameType | None) -> None:
         executor.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     executor.start()
     return executor.run()
 
@@ -53,12 +55,25 @@ class Crew:
     def fork(self) -> None:
         """Start one worker."""
         parent = os.getpid()
+        # A signal between the fork and the child's own handlers would reach the parent's handler.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         pid = os.fork()
         if pid == 0:
-            die_with_parent.ask(parent)
-            # Not sys.exit: threads of running steps must not be waited for.
-            os._exit(work(self.floor))
+            self._be_a_worker(parent)
         self.started[pid] = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+    def _be_a_worker(self, parent: int) -> None:
+        """Work in this forked process and end it: nothing of the parent's may run on in it."""
+        status = 1
+        try:
+            die_with_parent.ask(parent)
+            status = work(self.floor)
+        except Exception:
+            log.exception("A worker could not work.")
+        finally:
+            # Not sys.exit: threads of running steps must not be waited for.
+            os._exit(status)
 
     def stop(self, _number: int, _frame: FrameType | None) -> None:
         """End all workers; a signal handler."""
@@ -70,7 +85,7 @@ class Crew:
         """Keep `count` workers alive until told to stop."""
         gc.collect()
         gc.freeze()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ENDING:
             signal.signal(number, self.stop)
         for _ in range(self.count):
             self.fork()
@@ -93,7 +108,10 @@ class Crew:
         self.pause = FIRST_PAUSE if lived > LIVED_LONG else min(LONGEST_PAUSE, self.pause * 2)
         code = os.waitstatus_to_exitcode(status)
         log.warning("Worker %s ended (%s); a fresh one starts in %.1f s.", pid, code, self.pause)
-        time.sleep(self.pause)
+        # In short naps: a signal during one long sleep would be noticed only at its end.
+        until = time.monotonic() + self.pause
+        while not self.stopping and time.monotonic() < until:
+            time.sleep(POLL_SECONDS)
         if not self.stopping:
             self.fork()
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
-from sqlalchemy import text
+from sqlalchemy import insert, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, delete, select, update
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 # At most this passes before an idle worker takes new work.
 QUEUE_POLL_SECONDS = 0.4
+QUEUES = {work.PRODUCE_QUEUE: 1, work.SPEECH_QUEUE: 1, work.COMPLETE_QUEUE: 64}
 WORN_OUT = "Making this talk ended several workers. Export it again as MP4 or MP3 and replace it."
 LOST = 3
 
@@ -54,7 +55,16 @@ class Executor:
         """Take a lease, then work from the queues."""
         settings = self.floor.settings
         with self.floor.database.begin() as session:
-            session.add(WorkerLease(executor=self.name, host=socket.gethostname(), pid=os.getpid()))
+            # By the database's clock, like every comparison with it: hosts' clocks differ.
+            session.execute(
+                insert(WorkerLease).values(
+                    executor=self.name,
+                    host=socket.gethostname()[:120],
+                    pid=os.getpid(),
+                    started_at=text("now()"),
+                    heartbeat_at=text("now()"),
+                )
+            )
         workflows.install(self.place)
         config: DBOSConfig = {
             "name": work.APPLICATION,
@@ -69,9 +79,9 @@ class Executor:
         }
         DBOS(config=config)
         DBOS.launch()
-        for queue in (work.PRODUCE_QUEUE, work.SPEECH_QUEUE):
+        for queue, at_once in QUEUES.items():
             DBOS.register_queue(
-                queue, worker_concurrency=1, polling_interval_sec=QUEUE_POLL_SECONDS
+                queue, worker_concurrency=at_once, polling_interval_sec=QUEUE_POLL_SECONDS
             )
         self._sweep_scratch()
 
@@ -118,6 +128,10 @@ class Executor:
                 DBOS._recover_pending_workflows([name])  # noqa: SLF001
                 session.exec(delete(WorkerLease).where(col(WorkerLease.executor) == name))
                 self._remove_scratch(name)
+            orphaned = self._without_lease(session)
+        if orphaned:
+            log.warning("Work of %s, who hold no lease, goes back to the queue.", orphaned)
+            DBOS._recover_pending_workflows(orphaned)  # noqa: SLF001  as above
         self._give_up()
 
     def _dead(self, session: Session) -> list[str]:
@@ -132,22 +146,40 @@ class Executor:
         )
         return list(rows)
 
+    def _without_lease(self, session: Session) -> list[str]:
+        """Return who holds running work without a lease.
+
+        A worker that slept takes work for a moment before it notices that it was given up.
+        """
+        rows = session.execute(
+            text(
+                "SELECT DISTINCT w.executor_id FROM dbos.workflow_status AS w"
+                " WHERE w.status = 'PENDING' AND w.executor_id IS NOT NULL"
+                " AND NOT EXISTS (SELECT 1 FROM worker_lease AS l WHERE l.executor = w.executor_id)"
+            )
+        )
+        return [name for (name,) in rows]
+
     def _give_up(self) -> None:
-        """Fail talks whose workflow DBOS no longer starts, since it ended too many workers."""
+        """Fail talks whose workflow ended without finishing them: it wore out too many workers.
+
+        DBOS no longer starts a workflow that was recovered too often, nor one that raised.
+        """
         with self.floor.database.begin() as session:
             worn = session.execute(
                 text(
                     "SELECT DISTINCT episode.id FROM dbos.workflow_status AS w JOIN episode"
                     " ON w.workflow_uuid LIKE 'produce-' || episode.guid || '-'"
                     " || episode.revision || '-' || episode.attempt || '%'"
-                    " WHERE w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED'"
-                    " AND episode.state NOT IN ('complete', 'failed') AND episode.reason IS NULL"
+                    " WHERE w.status IN ('MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'ERROR')"
+                    " AND episode.state IN ('processing', 'playable', 'transcribing')"
+                    " AND episode.reason IS NULL"
                 )
             )
             for (episode_id,) in worn.all():
-                episode = session.get(Episode, episode_id, with_for_update=True)
+                episode = session.get(Episode, episode_id, with_for_update={"key_share": True})
                 if episode is not None:
-                    heard = episode.state in {"playable", "transcribing"}
+                    heard = episode.playable_at is not None
                     episode.state = "playable" if heard else "failed"
                     episode.reason = WORN_OUT
 

@@ -25,7 +25,7 @@ def read(stream: BinaryIO) -> dict[str, Any] | None:
     Raises:
         Garbled: it closed in the middle of one, or the length is absurd.
     """
-    head = stream.read(LENGTH.size)
+    head = _exactly(stream, LENGTH.size)
     if not head:
         return None
     if len(head) < LENGTH.size:
@@ -33,8 +33,19 @@ def read(stream: BinaryIO) -> dict[str, Any] | None:
     (length,) = LENGTH.unpack(head)
     if length > LONGEST:
         raise Garbled(f"a message of {length} bytes")
-    body = stream.read(length)
+    body = _exactly(stream, length)
     if len(body) < length:
         raise Garbled("a message was cut off")
     message: dict[str, Any] = json.loads(body)
     return message
+
+
+def _exactly(stream: BinaryIO, length: int) -> bytes:
+    """Return `length` bytes, fewer only at the end: an unbuffered pipe gives 64 KiB at a time."""
+    found = bytearray()
+    while len(found) < length:
+        block = stream.read(length - len(found))
+        if not block:
+            break
+        found += block
+    return bytes(found)

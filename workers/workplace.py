@@ -1,7 +1,8 @@
 """Where a worker process works: its floor, its scratch folder, its speech process.
 
-A workspace belongs to one revision of one episode in one worker process. Files fetched once stay
-there for the following steps; another worker that takes over starts with an empty one.
+A workspace belongs to one attempt at one revision of an episode in one worker process. Files
+fetched once stay there for the following steps; another worker that takes over starts with an
+empty one.
 """
 
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, and_
 from sqlmodel import Session, col, select
 
 from storage import work
@@ -27,11 +29,12 @@ TELL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Task:
-    """What to work on: one revision of one episode."""
+    """What to work on: one attempt at one revision of one episode."""
 
     episode_id: int
     guid: UUID
     revision: int
+    attempt: int
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Workplace:
         settings = self.floor.settings
         return Limits(bytes=settings.max_upload_bytes, seconds=settings.max_talk_seconds)
 
-    def task(self, guid: str, revision: int) -> Task:
+    def task(self, guid: str, revision: int, attempt: int) -> Task:
         """Return the task that a workflow's arguments name.
 
         Raises:
@@ -69,11 +72,11 @@ class Workplace:
             found = session.exec(select(Episode.id).where(col(Episode.guid) == UUID(guid))).first()
         if found is None:
             raise Cancelled("The talk is gone.")
-        return Task(found, UUID(guid), revision)
+        return Task(found, UUID(guid), revision, attempt)
 
     def folder(self, task: Task) -> Path:
         """Return the workspace of a task, made if missing."""
-        path = self.scratch / f"{task.guid}-{task.revision}"
+        path = self.scratch / f"{task.guid}-{task.revision}-{task.attempt}"
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -144,25 +147,24 @@ class Workplace:
 
 
 def is_current(session: Session, task: Task) -> bool:
-    """Whether this revision is still the one that people wait for."""
-    found = session.exec(
-        select(Episode.id).where(
-            Episode.id == task.episode_id,
-            Episode.revision == task.revision,
-            col(Episode.withdrawn_at).is_(None),
-        )
-    ).first()
-    return found is not None
+    """Whether this attempt at this revision is still the one that people wait for."""
+    return session.exec(select(Episode.id).where(_current(task))).first() is not None
+
+
+def _current(task: Task) -> ColumnElement[bool]:
+    return and_(
+        col(Episode.id) == task.episode_id,
+        col(Episode.revision) == task.revision,
+        col(Episode.attempt) == task.attempt,
+        col(Episode.withdrawn_at).is_(None),
+    )
 
 
 def locked(session: Session, task: Task) -> Episode | None:
-    """Return the episode, locked, if this revision still counts; else None: nothing to do."""
+    """Return the episode, locked, if this attempt still counts; else None: nothing to do.
+
+    The lock is FOR NO KEY UPDATE: a rating's foreign key must not wait for it.
+    """
     return session.exec(
-        select(Episode)
-        .where(
-            Episode.id == task.episode_id,
-            Episode.revision == task.revision,
-            col(Episode.withdrawn_at).is_(None),
-        )
-        .with_for_update()
+        select(Episode).where(_current(task)).with_for_update(key_share=True)
     ).first()

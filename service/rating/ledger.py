@@ -144,13 +144,17 @@ def spread(session: Session, episode_id: int) -> Spread:
 def rebuild(session: Session) -> int:
     """Compute every score afresh from the ratings and return how many rows differed."""
     differed = 0
+    # Locked first: no rating can come between the sums and what is written from them.
+    rows = session.exec(
+        select(EpisodeScore).order_by(col(EpisodeScore.episode_id)).with_for_update()
+    ).all()
     sums = {
         episode: Evidence(int(count), int(total))
         for episode, count, total in session.execute(
             text("SELECT episode_id, count(*), sum(stars) FROM rating GROUP BY episode_id")
         )
     }
-    for row in session.exec(select(EpisodeScore).with_for_update()):
+    for row in rows:
         evidence = sums.get(row.episode_id, Evidence())
         differed += (row.count, row.total, row.score) != (
             evidence.count,

@@ -59,16 +59,14 @@ def _start(duration: float | None) -> float | None:
 def shown(talk: Talk) -> dict[str, Any]:
     """Return a talk as its templates read it: facts of the row, and addresses."""
     row = talk.row
-    guid, revision = row.guid, talk.revision
+    guid, revision, film = row.guid, talk.revision, talk.video_revision
     return {
         **{name: getattr(row, name) for name in row.__dataclass_fields__},
         **{name: getattr(talk, name) for name in talk.__dataclass_fields__ if name != "row"},
         "audio_url": url_for("media.audio", guid=guid, revision=revision)
         if talk.has_audio
         else None,
-        "video_url": url_for("media.video", guid=guid, revision=revision)
-        if talk.has_video
-        else None,
+        "video_url": url_for("media.video", guid=guid, revision=film) if talk.has_video else None,
         "captions_url": _transcript_url(talk, "vtt") if talk.transcript else None,
         "transcript_files": [
             (label, _transcript_url(talk, kind))
@@ -94,10 +92,9 @@ def _transcript_url(talk: Talk, kind: str) -> str:
 def progress(guid: Any) -> Response:
     """Say how far the making of a talk is."""
     with dare().database.begin() as session:
-        talk = catalogue.talk(session, me(), str(guid))
-    if talk is None:
+        row = catalogue.progress(session, me(), str(guid))
+    if row is None:
         abort(404)
-    row = talk.row
     return jsonify(
         {"state": row.state, "percent": row.percent, "words": row.words, "reason": row.reason}
     )

@@ -93,6 +93,9 @@ class Episode(Row, table=True):
     completed_at: datetime | None = maybe_moment()
     published_at: datetime | None = maybe_moment()
     withdrawn_at: datetime | None = maybe_moment()
+    withdrawn_by: int | None = reference(
+        "person.id", delete="SET NULL", default=None, nullable=True, index=False
+    )
     changed_at: datetime = born()
     words: Any = Field(
         default=None,

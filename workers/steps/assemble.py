@@ -29,7 +29,7 @@ def assemble(place: Workplace, task: Task) -> None:
         cues = transcripts.join([_joined(piece) for piece in pieces])
         language = episode.language or _language(list(pieces))
         _write(session, task, cues, language, _engine(place))
-        _complete(episode, language)
+        _complete(episode)
 
 
 def _joined(piece: Piece) -> transcripts.Piece:
@@ -86,8 +86,7 @@ def _write(
     session.add(transcript)
 
 
-def _complete(episode: Episode, language: str) -> None:
+def _complete(episode: Episode) -> None:
     episode.state = "complete"
-    episode.language = episode.language or language[:12]
     episode.transcript_revision += 1
     episode.completed_at = episode.changed_at = now()

@@ -3,7 +3,7 @@
 from sqlmodel import col, select, update
 
 from storage.models import EpisodeScore, Piece, Rendition, now
-from workers.workplace import Task, Workplace, locked
+from workers.workplace import Task, Workplace, is_current, locked
 
 
 def publish(place: Workplace, task: Task) -> None:
@@ -32,7 +32,12 @@ def fail(place: Workplace, task: Task, words: str) -> None:
         episode = locked(session, task)
         if episode is None or episode.state == "complete":
             return
-        heard = session.get(Rendition, (task.episode_id, task.revision, "mp3")) is not None
+        # Any revision counts: a bad replacement must not silence the good recording before it.
+        heard = session.exec(
+            select(Rendition.kind).where(
+                Rendition.episode_id == task.episode_id, Rendition.kind == "mp3"
+            )
+        ).first()
         episode.state = "playable" if heard and episode.playable_at else "failed"
         episode.reason = words[:500]
         episode.changed_at = now()
@@ -42,11 +47,13 @@ def fail(place: Workplace, task: Task, words: str) -> None:
 def tidy(place: Workplace, task: Task) -> None:
     """Remove what attempts that lost or died have left in the store, and the workspace.
 
-    This workflow is the only producer of its revision; whoever still writes for it has lost.
+    This attempt is the only one that counts; whoever still writes for an older one has lost.
     """
     store = place.floor.store
     prefix = f"{task.guid}/{task.revision}/"
     with place.floor.database.begin() as session:
+        if not is_current(session, task):
+            return
         kept = set(
             session.exec(select(Rendition.key).where(Rendition.episode_id == task.episode_id))
         )

@@ -177,6 +177,7 @@ def upgrade() -> None:
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("withdrawn_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("withdrawn_by", sa.BigInteger(), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column(
             "words",
@@ -196,6 +197,12 @@ def upgrade() -> None:
             ["person.id"],
             name=op.f("fk_episode_author_id_person"),
             ondelete="RESTRICT",
+        ),
+        sa.ForeignKeyConstraint(
+            ["withdrawn_by"],
+            ["person.id"],
+            name=op.f("fk_episode_withdrawn_by_person"),
+            ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
             ["show_id"], ["show.id"], name=op.f("fk_episode_show_id_show"), ondelete="RESTRICT"
