@@ -162,3 +162,19 @@ def test_a_new_attempt_is_not_failed_by_the_one_before(executor, worn):
     talk = worn.talk("processing", attempt=2)
     worn.plant(f"produce-{talk.guid}-1-1")
     assert worn.after(executor, talk) == ("processing", None)
+
+
+def test_running_work_of_a_worker_without_a_lease_is_found(executor, worn):
+    lease(worn.session, "alive", 0)
+    for number, (holder, status) in enumerate(
+        [("ghost", "PENDING"), ("alive", "PENDING"), ("done", "SUCCESS"), (None, "ENQUEUED")]
+    ):
+        worn.session.execute(
+            text(
+                "INSERT INTO dbos.workflow_status (workflow_uuid, status, name, executor_id,"
+                " created_at, updated_at) VALUES (:id, :status, 'produce', :holder, 0, 0)"
+            ),
+            {"id": f"produce-x-{number}", "status": status, "holder": holder},
+        )
+    worn.session.commit()
+    assert executor._without_lease(worn.session) == ["ghost"]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import select
 
-from service import catalogue
+from service import catalogue, publishing
 from service.access import asker_of
 from service.rating import ledger, model
 from service.rating.ledger import RatingError
@@ -243,3 +243,20 @@ def test_homes_order_is_an_index_scan_that_sorts_nothing(session, ana, show, bo,
         assert "using ix_episode_score_top on episode_score" in plan, plan
         assert "Sort" not in plan, plan
         assert "Seq Scan on episode" not in plan, plan
+
+
+def test_a_rating_does_not_wait_for_whoever_holds_the_episode(session, settings, ana, talk, bo):
+    session.commit()
+    held = Database(settings.database_url.get_secret_value(), pool=2)
+    guid = str(talk.guid)
+    try:
+        with held.begin() as rating, held.begin() as withdrawing:
+            rating.execute(text("SET LOCAL lock_timeout = '2s'"))
+            row = ledger.locked_score(rating, talk)
+            publishing.mine(withdrawing, asker_of(ana), guid, lock=True)
+            # The new row's foreign key looks at the episode, which the other has locked.
+            rating.add(Rating(episode_id=talk.id, person_id=bo.id, stars=4))
+            rating.flush()
+            assert row.count == 0
+    finally:
+        held.close()
