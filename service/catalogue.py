@@ -192,7 +192,7 @@ def _row(
         state=episode.state,
         reason=episode.reason,
         percent=_percent(episode, progress),
-        words=progress.words if progress and progress.revision == episode.revision else "",
+        words=_progress_words(episode, progress),
         position=position.seconds if position else None,
         position_at=position.changed_at if position else None,
         finished=bool(position and position.finished),
@@ -201,6 +201,13 @@ def _row(
         score=score.score if score else 0.0,
         withdrawn=episode.withdrawn_at is not None,
     )
+
+
+def _progress_words(episode: Episode, progress: WorkProgress | None) -> str:
+    """Return what is being done just now; nothing once it is done."""
+    if progress is None or episode.state == "complete":
+        return ""
+    return progress.words if progress.revision == episode.revision else ""
 
 
 def _percent(episode: Episode, progress: WorkProgress | None) -> int:

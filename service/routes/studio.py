@@ -87,7 +87,7 @@ def edit(guid: Any) -> str:
 
 
 def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, str]) -> str:
-    publishing.mine(session, me(), guid)
+    episode = publishing.mine(session, me(), guid)
     talk = catalogue.talk(session, me(), guid)
     if talk is None:
         raise NotThereError
@@ -100,7 +100,9 @@ def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, 
             **shown,
             "notes": talk.notes,
             "notice": talk.notice,
-            "language": talk.language,
+            # The author's own word, not what was heard: saving the form must not turn one into the
+            # other.
+            "language": episode.language,
         },
         shows=publishing.shows_to_publish_in(session, me()),
         languages=LANGUAGES,

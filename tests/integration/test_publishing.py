@@ -144,6 +144,14 @@ def test_withdrawing_unlists_and_restoring_lists_again(session, ana, talk):
     assert (talk.withdrawn_at, score.listed) == (None, True)
 
 
+def test_what_a_moderator_withdrew_its_author_cannot_put_back(session, ana, talk):
+    moderator = asker_of(factories.person(session, "Mo Derat", role="moderator"))
+    publishing.withdraw(session, moderator, str(talk.guid))
+    with pytest.raises(NotNowError, match="withdrawn by a moderator"):
+        publishing.restore(session, None, ana, str(talk.guid))
+    assert talk.withdrawn_at is not None
+
+
 def test_a_draft_that_comes_back_is_still_not_listed(session, ana, person):
     draft = factories.episode(session, factories.show(session, person), state="draft")
     publishing.withdraw(session, ana, str(draft.guid))

@@ -221,6 +221,9 @@ def test_a_withdrawn_talk_can_be_put_back_and_what_was_unfinished_is_made(studio
     listed = studio.browser.get("/studio/").get_data(as_text=True)
     assert f'action="{studio.page}/restore"' in listed
     assert f'href="{studio.page}"' not in listed
+    shown = studio.browser.get(studio.page).get_data(as_text=True)
+    assert "nobody, it is withdrawn" in shown
+    assert f'action="{studio.page}/restore"' in shown
     assert studio.browser.post(f"{studio.page}/restore").status_code == 303
     assert (studio.row().withdrawn_at, studio.queued()) == (None, 2)
     assert f'href="{studio.page}"' in studio.browser.get("/studio/").get_data(as_text=True)

@@ -28,6 +28,7 @@ function span(seconds) {
 class Sending {
   constructor(form) {
     this.form = form;
+    form.dataset.bound = '';
     this.limit = Number(form.dataset.limit);
     const limitWords = form.querySelector('[data-limit-words]');
     limitWords.textContent = limitWords.dataset.scripted;
@@ -58,7 +59,8 @@ class Sending {
   }
 
   choose(file) {
-    if (!file || this.file) return;
+    // A form that has been renewed since is no longer ours to fill.
+    if (!file || this.file || !this.form.isConnected) return;
     const wrong = this.wrong(file);
     this.fail(wrong);
     if (wrong) { this.picker.value = ''; return; }
@@ -290,4 +292,9 @@ words?.addEventListener('input', () => {
   waiting = setTimeout(saveNow, 1000);
 });
 
-for (const form of document.querySelectorAll('form.upload')) new Sending(form);
+// After a refusal the part with the form is renewed: the fresh one must work like the first.
+function bind() {
+  for (const form of document.querySelectorAll('form.upload:not([data-bound])')) new Sending(form);
+}
+document.addEventListener('dare:parts', bind);
+bind();
