@@ -1,23 +1,34 @@
 """Who may see and do what: the one place that pages, API, feeds, bytes and search ask.
 
 Two questions, one source: "may this asker do this to that" and "the SQL condition of all that this
-asker may see". No other module compares roles.
+asker may see". No other module compares roles or communities.
+
+A viewer is an Asker, somebody who is signed in or whose key was presented; or GUEST, anybody at
+all, where the house has public talks; or None, who sees nothing. *Listed* is what lists, feeds,
+search and counts show; *open* is what may be opened by its address, which is more: one's own, what
+one was asked to review, and, for those who moderate, whatever was published. Neither is cached:
+who leaves a community has left it with the next request.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, false, or_
-from sqlmodel import col
+from sqlalchemy import ColumnElement, and_, exists, false, func, or_, true
+from sqlmodel import col, select
 
-from storage.models import HEARABLE, Episode, Person, Show
+from storage.models import HEARABLE, Community, Episode, Person, Review, Show
 
-PUBLISHERS = frozenset({"contributor", "steward", "moderator", "admin"})
+PUBLISHERS = frozenset({"contributor", "moderator", "admin"})
 MODERATORS = frozenset({"moderator", "admin"})
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Somebody who is signed in, or whose key was presented. An anonymous asker is None."""
+    """Somebody who is signed in, or whose key was presented.
+
+    `communities` are those one belongs to, `looks_after` those of them one is steward of;
+    `unread` counts notices nobody has read yet.
+    """
 
     id: int
     ref: str
@@ -25,15 +36,47 @@ class Asker:
     role: str
     department: str | None = None
     theme: str = "system"
+    communities: tuple[int, ...] = ()
+    looks_after: tuple[int, ...] = ()
+    unread: int = 0
 
     @property
     def may_publish(self) -> bool:
         """Whether this person may draft, upload and publish talks of their own."""
-        return self.role in PUBLISHERS
+        return self.role in PUBLISHERS or bool(self.looks_after)
+
+    @property
+    def may_moderate(self) -> bool:
+        """Whether this person moderates anything: the whole house, or a community's shows."""
+        return self.moderates_all or bool(self.looks_after)
+
+    @property
+    def moderates_all(self) -> bool:
+        """Whether this person moderates the whole house."""
+        return self.role in MODERATORS
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this person looks after roles, settings, the log and everybody's accounts."""
+        return self.role == "admin"
 
 
-def asker_of(person: Person) -> Asker:
-    """Return the asker that a person is."""
+@dataclass(frozen=True)
+class Guest:
+    """Anybody at all, in a house that has switched public talks on."""
+
+
+GUEST = Guest()
+Viewer = Asker | Guest | None
+
+
+def asker_of(
+    person: Person,
+    communities: tuple[int, ...] = (),
+    looks_after: tuple[int, ...] = (),
+    unread: int = 0,
+) -> Asker:
+    """Return the asker that a person is; `identity.askers` knows their communities."""
     return Asker(
         id=person.id,
         ref=str(person.ref),
@@ -41,27 +84,97 @@ def asker_of(person: Person) -> Asker:
         role=person.role,
         department=person.department,
         theme=person.theme,
+        communities=communities,
+        looks_after=looks_after,
+        unread=unread,
     )
 
 
-def listed(asker: Asker | None) -> ColumnElement[bool]:
-    """Return the condition of all episodes that lists, feeds and search may show to this asker."""
-    if asker is None:
-        return false()
+def _lets_pass(audience: Any, asker: Asker) -> ColumnElement[bool]:
+    """Return whether an audience lets somebody pass: everybody, or a community of theirs."""
+    return or_(audience.is_(None), audience.overlap(list(asker.communities)))
+
+
+def _is_out() -> ColumnElement[bool]:
     return and_(
         col(Episode.published_at).is_not(None),
+        col(Episode.withdrawn_at).is_(None),
+        col(Episode.hidden_at).is_(None),
+    )
+
+
+def listed(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of all episodes that lists, feeds, search and counts may show."""
+    if viewer is None:
+        return false()
+    if isinstance(viewer, Guest):
+        return and_(_is_out(), col(Episode.public).is_(True))
+    return and_(
+        _is_out(),
+        _lets_pass(col(Episode.show_audience), viewer),
+        _lets_pass(col(Episode.audience), viewer),
+    )
+
+
+def visible(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of all episodes whose page and bytes this viewer may open.
+
+    Beside the listed ones: one's own, in whatever state; those one was asked to review; and for
+    moderators and for stewards of the show's community all that was ever published.
+    """
+    if not isinstance(viewer, Asker):
+        return listed(viewer)
+    return or_(
+        listed(viewer),
+        col(Episode.author_id) == viewer.id,
+        _reviewed_by(viewer),
+        and_(col(Episode.published_at).is_not(None), _moderated_by(viewer)),
+    )
+
+
+def _reviewed_by(asker: Asker) -> ColumnElement[bool]:
+    return exists().where(
+        col(Review.episode_id) == col(Episode.id),
+        col(Review.person_id) == asker.id,
+        or_(col(Review.until).is_(None), col(Review.until) > func.now()),
         col(Episode.withdrawn_at).is_(None),
     )
 
 
-def visible(asker: Asker | None) -> ColumnElement[bool]:
-    """Return the condition of all episodes whose page this asker may open.
-
-    Beside the listed ones these are one's own, in whatever state.
-    """
-    if asker is None:
+def _moderated_by(asker: Asker) -> ColumnElement[bool]:
+    if asker.moderates_all:
+        return true()
+    if not asker.looks_after:
         return false()
-    return or_(listed(asker), col(Episode.author_id) == asker.id)
+    theirs = select(Show.id).where(col(Show.community_id).in_(asker.looks_after))
+    return col(Episode.show_id).in_(theirs)
+
+
+def shows_listed(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of all shows that lists and choices may name to this viewer."""
+    if viewer is None:
+        return false()
+    if isinstance(viewer, Guest):
+        return col(Show.visibility) == "public"
+    return or_(_lets_pass(col(Show.audience), viewer), col(Show.owner_id) == viewer.id)
+
+
+def shows_open(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of all shows whose page and picture this viewer may open."""
+    if not isinstance(viewer, Asker):
+        return shows_listed(viewer)
+    if viewer.moderates_all:
+        return true()
+    return or_(shows_listed(viewer), col(Show.community_id).in_(viewer.looks_after))
+
+
+def communities_listed(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of all communities that this viewer may know of."""
+    if not isinstance(viewer, Asker):
+        return false()
+    if viewer.is_admin:
+        return true()
+    return or_(col(Community.joining) != "group", col(Community.id).in_(viewer.communities))
 
 
 def may_edit(asker: Asker, episode: Episode) -> bool:
@@ -69,25 +182,49 @@ def may_edit(asker: Asker, episode: Episode) -> bool:
     return asker.may_publish and episode.author_id == asker.id
 
 
-def may_withdraw(asker: Asker, episode: Episode) -> bool:
-    """Whether this asker may take an episode off every list."""
-    return may_edit(asker, episode) or asker.role in MODERATORS
+def may_moderate(asker: Asker, community_id: int | None) -> bool:
+    """Whether this asker may hide, remove and restore what stands in a show of this community.
+
+    None stands for shows at home in no community.
+    """
+    return asker.moderates_all or (community_id is not None and community_id in asker.looks_after)
+
+
+def may_steward(asker: Asker, community_id: int) -> bool:
+    """Whether this asker may change a community, its members and what stands in it."""
+    return asker.moderates_all or community_id in asker.looks_after
+
+
+def sees_show(viewer: Viewer, show: Show) -> bool:
+    """Whether `shows_listed` holds for this show: the same rule, of a row at hand."""
+    if not isinstance(viewer, Asker):
+        return viewer is not None and show.visibility == "public"
+    passes = show.audience is None or bool(set(show.audience) & set(viewer.communities))
+    return passes or show.owner_id == viewer.id
 
 
 def may_edit_show(asker: Asker, show: Show) -> bool:
     """Whether this asker may change a show and add episodes to it."""
-    return asker.may_publish and (show.owner_id == asker.id or asker.role in MODERATORS)
+    return asker.may_publish and show.owner_id == asker.id
 
 
 def may_remove_comment(asker: Asker, author_id: int) -> bool:
-    """Whether this asker may remove a comment that `author_id` wrote."""
-    return author_id == asker.id or asker.role in MODERATORS
+    """Whether this asker may take back a comment that `author_id` wrote: one's own alone.
+
+    Moderators hide and remove with a reason, by `service.moderation`.
+    """
+    return author_id == asker.id
 
 
-def is_open_for_rating(episode: Episode) -> bool:
-    """Whether an episode can be rated by anybody at all: published, hearable, not withdrawn."""
+def is_out(episode: Episode) -> bool:
+    """Whether an episode stands in lists at all: published, not withdrawn, not hidden."""
     return (
         episode.published_at is not None
         and episode.withdrawn_at is None
-        and (episode.state in HEARABLE or episode.playable_at is not None)
+        and episode.hidden_at is None
     )
+
+
+def is_open_for_rating(episode: Episode) -> bool:
+    """Whether an episode can be rated by anybody at all: out, and hearable."""
+    return is_out(episode) and (episode.state in HEARABLE or episode.playable_at is not None)

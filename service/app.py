@@ -55,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     known = settings or load_settings()
     known.check_origin()
     known.check_secret()
+    known.check_people()
     app = Flask(
         "service",
         template_folder=str(ROOT / "templates"),
@@ -91,11 +92,11 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
         g.request_id = secrets.token_hex(6)
         # Links are built from the settings, so a forged Host can at most be asked about: refuse it.
         if request.endpoint != "health.show" and request.host not in hosts:
-            g.asker, g.by_token = None, False
+            browser.nobody()
             abort(421)
         rule = browser.rule_of(request.endpoint)
         if rule in {"keyed", None} or request.endpoint == "static":
-            g.asker, g.by_token = None, False
+            browser.nobody()
         else:
             browser.load()
         request.max_content_length = _most_bytes(settings, rule, request.endpoint)
@@ -103,7 +104,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
             return  # no such route, or not by this method: 404 and 405 follow
         if request.path.startswith("/api/") and rule != "open" and browser.asker() is None:
             abort(401)
-        reason = browser.check_origin_of_change()
+        reason = browser.why_not_by_token(rule) or browser.check_origin_of_change()
         if reason is not None:
             abort(403, reason)
 
@@ -154,7 +155,8 @@ def _check_rules(app: Flask) -> None:
     bare = sorted(name for name, rule in rules.items() if rule is None)
     if bare:
         raise RuleMissingError(f"Routes without a rule: {', '.join(bare)}.")
-    browser.note_rules({name: rule for name, rule in rules.items() if rule})
+    recent = {name for name, view in app.view_functions.items() if getattr(view, "recent", False)}
+    browser.note_rules({name: rule for name, rule in rules.items() if rule}, recent)
 
 
 def floor_of(app: Flask) -> Floor:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from service import access
-from service.access import Asker
+from service.access import Asker, Viewer
 from service.rating import explain, ledger
 from service.rating.model import Evidence
 from service.text import rich
@@ -129,7 +129,7 @@ class Talk:
     transcript: list[Paragraph]
     mine: bool
     may_rate: bool
-    may_withdraw: bool
+    may_moderate: bool
     rating: ledger.Spread | None
     why: explain.Why
     step: str
@@ -149,27 +149,36 @@ class Hit:
 Author = aliased(Person)
 
 
-def _rows_query(asker: Asker) -> Any:
+def _id(viewer: Viewer) -> int:
+    """Return whose listening and stars to show; nobody's for a guest."""
+    return viewer.id if isinstance(viewer, Asker) else 0
+
+
+def _rows_query(viewer: Viewer) -> Any:
     """Return the one query behind every list, without order and limit."""
     return (
         sql_select(Episode, Author, Show, Community, EpisodeScore, Position, WorkProgress)
         .join(Author, col(Author.id) == col(Episode.author_id))
         .join(Show, col(Show.id) == col(Episode.show_id))
-        .outerjoin(Community, col(Community.id) == col(Show.community_id))
+        .outerjoin(
+            Community,
+            (col(Community.id) == col(Show.community_id)) & access.communities_listed(viewer),
+        )
         .outerjoin(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
         .outerjoin(
             Position,
-            (col(Position.episode_id) == col(Episode.id)) & (col(Position.person_id) == asker.id),
+            (col(Position.episode_id) == col(Episode.id))
+            & (col(Position.person_id) == _id(viewer)),
         )
         .outerjoin(WorkProgress, col(WorkProgress.episode_id) == col(Episode.id))
     )
 
 
-def _rows(session: Session, asker: Asker, query: Any, *, why: bool = False) -> list[Row]:
+def _rows(session: Session, viewer: Viewer, query: Any, *, why: bool = False) -> list[Row]:
     found = session.execute(query).all()
     ids = [entry[0].id for entry in found]
     topics = _topics(session, ids)
-    stars = ledger.mine(session, asker, ids)
+    stars = ledger.mine(session, _id(viewer), ids)
     return [_row(entry, topics, stars, why=why) for entry in found]
 
 
@@ -234,7 +243,7 @@ def _topics(session: Session, ids: list[int]) -> dict[int, list[TopicLink]]:
 
 def top(
     session: Session,
-    asker: Asker,
+    viewer: Viewer,
     *,
     limit: int = PAGE,
     after: str | None = None,
@@ -242,25 +251,25 @@ def top(
 ) -> Rows:
     """Return the best talks, best first, newest first among equals."""
     query = (
-        _rows_query(asker)
-        .where(access.listed(asker), col(EpisodeScore.listed).is_(True))
+        _rows_query(viewer)
+        .where(access.listed(viewer), col(EpisodeScore.listed).is_(True))
         .order_by(col(EpisodeScore.score).desc(), col(EpisodeScore.episode_id).desc())
         .limit(limit + 1)
     )
     if within is not None:
         query = query.where(within)
-    last = _last(session, asker, after)
+    last = _last(session, viewer, after)
     if last is not None:
         query = query.where(
             tuple_(col(EpisodeScore.score), col(EpisodeScore.episode_id))
             < tuple_(last.score, last.id)
         )
-    return _page(_rows(session, asker, query, why=True), limit)
+    return _page(_rows(session, viewer, query, why=True), limit)
 
 
 def newest(
     session: Session,
-    asker: Asker,
+    viewer: Viewer,
     *,
     limit: int = PAGE,
     after: str | None = None,
@@ -268,19 +277,19 @@ def newest(
 ) -> Rows:
     """Return talks by publication, newest first."""
     query = (
-        _rows_query(asker)
-        .where(access.listed(asker))
+        _rows_query(viewer)
+        .where(access.listed(viewer))
         .order_by(col(Episode.published_at).desc(), col(Episode.id).desc())
         .limit(limit + 1)
     )
     if within is not None:
         query = query.where(within)
-    last = _last(session, asker, after)
+    last = _last(session, viewer, after)
     if last is not None:
         query = query.where(
             tuple_(col(Episode.published_at), col(Episode.id)) < tuple_(last.published_at, last.id)
         )
-    return _page(_rows(session, asker, query), limit)
+    return _page(_rows(session, viewer, query), limit)
 
 
 def _page(rows: list[Row], limit: int) -> Rows:
@@ -290,7 +299,7 @@ def _page(rows: list[Row], limit: int) -> Rows:
     return Rows(rows[:limit], rows[limit - 1].guid)
 
 
-def _last(session: Session, asker: Asker, after: str | None) -> Any:
+def _last(session: Session, viewer: Viewer, after: str | None) -> Any:
     """Return id, score and publication of the talk that a cursor names.
 
     None for a cursor that is not ours: the page then begins at the start.
@@ -302,23 +311,23 @@ def _last(session: Session, asker: Asker, after: str | None) -> Any:
     return session.execute(
         sql_select(Episode.id, Episode.published_at, EpisodeScore.score)  # type: ignore[call-overload]
         .join(EpisodeScore, col(EpisodeScore.episode_id) == col(Episode.id))
-        .where(col(Episode.guid) == guid, access.listed(asker))
+        .where(col(Episode.guid) == guid, access.listed(viewer))
     ).first()
 
 
-def continuing(session: Session, asker: Asker, limit: int = 6) -> list[Row]:
+def continuing(session: Session, viewer: Viewer, limit: int = 6) -> list[Row]:
     """Return talks that this person has begun and not finished, latest first."""
     query = (
-        _rows_query(asker)
+        _rows_query(viewer)
         .where(
-            access.listed(asker),
+            access.listed(viewer),
             col(Position.finished).is_(False),
             col(Position.seconds) > 5,
         )
         .order_by(col(Position.changed_at).desc())
         .limit(limit)
     )
-    return _rows(session, asker, query)
+    return _rows(session, viewer, query)
 
 
 def mine(session: Session, asker: Asker, limit: int = 100) -> list[Row]:
@@ -332,10 +341,10 @@ def mine(session: Session, asker: Asker, limit: int = 100) -> list[Row]:
     return _rows(session, asker, query)
 
 
-def by_ids(session: Session, asker: Asker, ids: Sequence[int]) -> list[Row]:
+def by_ids(session: Session, viewer: Viewer, ids: Sequence[int]) -> list[Row]:
     """Return the listed talks among these ids, in their order."""
-    query = _rows_query(asker).where(access.listed(asker), col(Episode.id).in_(ids))
-    rows = {row.id: row for row in _rows(session, asker, query)}
+    query = _rows_query(viewer).where(access.listed(viewer), col(Episode.id).in_(ids))
+    rows = {row.id: row for row in _rows(session, viewer, query)}
     return [rows[wanted] for wanted in ids if wanted in rows]
 
 
@@ -361,14 +370,14 @@ def on_topic(topic_id: int) -> ColumnElement[bool]:
     )
 
 
-def topics(session: Session, asker: Asker, limit: int = 24) -> list[TopicLink]:
+def topics(session: Session, viewer: Viewer, limit: int = 24) -> list[TopicLink]:
     """Return the topics with most talks that this asker may see."""
     many = func.count()
     rows = session.exec(
         select(Topic.name, Topic.slug, many)
         .join(EpisodeTopic, col(EpisodeTopic.topic_id) == col(Topic.id))
         .join(Episode, col(Episode.id) == col(EpisodeTopic.episode_id))
-        .where(access.listed(asker))
+        .where(access.listed(viewer))
         .group_by(col(Topic.id))
         .order_by(many.desc(), col(Topic.name))
         .limit(limit)
@@ -376,22 +385,73 @@ def topics(session: Session, asker: Asker, limit: int = 24) -> list[TopicLink]:
     return [TopicLink(name, slug, count) for name, slug, count in rows]
 
 
-def communities(session: Session) -> list[Community]:
-    """Return all communities by name."""
-    return list(session.exec(select(Community).order_by(col(Community.name))))
+def communities(session: Session, viewer: Viewer) -> list[Community]:
+    """Return the communities that this viewer may know of, by name."""
+    return list(
+        session.exec(
+            select(Community).where(access.communities_listed(viewer)).order_by(col(Community.name))
+        )
+    )
 
 
-def find(session: Session, asker: Asker, guid: str) -> Episode | None:
+def shows(
+    session: Session, viewer: Viewer, *conditions: ColumnElement[bool], limit: int = 200
+) -> list[Show]:
+    """Return the shows that this viewer may know of, by title."""
+    return list(
+        session.exec(
+            select(Show)
+            .where(access.shows_listed(viewer), *conditions)
+            .order_by(col(Show.title), col(Show.id))
+            .limit(limit)
+        )
+    )
+
+
+def latest_shows(session: Session, viewer: Viewer, limit: int = 8) -> list[Show]:
+    """Return the shows that changed last."""
+    return list(
+        session.exec(
+            select(Show)
+            .where(access.shows_listed(viewer))
+            .order_by(col(Show.changed_at).desc())
+            .limit(limit)
+        )
+    )
+
+
+def find_show(session: Session, viewer: Viewer, slug: str) -> Show | None:
+    """Return the show of this slug if the viewer may open its page."""
+    return session.exec(select(Show).where(Show.slug == slug, access.shows_open(viewer))).first()
+
+
+def community_of(session: Session, viewer: Viewer, show: Show) -> Community | None:
+    """Return the community that a show is at home in, if the viewer may know of it."""
+    return session.exec(
+        select(Community).where(
+            Community.id == show.community_id, access.communities_listed(viewer)
+        )
+    ).first()
+
+
+def find_community(session: Session, viewer: Viewer, slug: str) -> Community | None:
+    """Return the community of this slug if the viewer may know of it."""
+    return session.exec(
+        select(Community).where(Community.slug == slug, access.communities_listed(viewer))
+    ).first()
+
+
+def find(session: Session, viewer: Viewer, guid: str) -> Episode | None:
     """Return the episode of this guid if the asker may open its page."""
-    return session.exec(select(Episode).where(Episode.guid == guid, access.visible(asker))).first()
+    return session.exec(select(Episode).where(Episode.guid == guid, access.visible(viewer))).first()
 
 
-def talk(session: Session, asker: Asker, guid: str) -> Talk | None:
+def talk(session: Session, viewer: Viewer, guid: str) -> Talk | None:
     """Return one talk whole, or None when there is none for this asker."""
-    episode = find(session, asker, guid)
+    episode = find(session, viewer, guid)
     if episode is None:
         return None
-    row = _rows(session, asker, _rows_query(asker).where(col(Episode.id) == episode.id))[0]
+    row = _rows(session, viewer, _rows_query(viewer).where(col(Episode.id) == episode.id))[0]
     score = session.get(EpisodeScore, episode.id)
     progress = session.get(WorkProgress, episode.id)
     renditions = _renditions(session, episode)
@@ -412,9 +472,9 @@ def talk(session: Session, asker: Asker, guid: str) -> Talk | None:
         width=video.width if video else None,
         height=video.height if video else None,
         transcript=_words(session, episode, renditions),
-        mine=access.may_edit(asker, episode),
-        may_rate=ledger.may_rate(session, asker, episode),
-        may_withdraw=access.may_withdraw(asker, episode),
+        mine=isinstance(viewer, Asker) and access.may_edit(viewer, episode),
+        may_rate=isinstance(viewer, Asker) and ledger.may_rate(session, viewer, episode),
+        may_moderate=isinstance(viewer, Asker) and _may_moderate(session, viewer, episode),
         rating=ledger.spread(session, episode.id) if rated else None,
         why=explain.why(Evidence(score.count, score.total) if score else Evidence()),
         step=progress.step if progress else "",
@@ -422,6 +482,12 @@ def talk(session: Session, asker: Asker, guid: str) -> Talk | None:
         playable_at=episode.playable_at,
         completed_at=episode.completed_at,
     )
+
+
+def _may_moderate(session: Session, asker: Asker, episode: Episode) -> bool:
+    # Their own talk they withdraw; nobody moderates themselves.
+    show = session.get_one(Show, episode.show_id)
+    return episode.author_id != asker.id and access.may_moderate(asker, show.community_id)
 
 
 def _renditions(session: Session, episode: Episode) -> dict[str, Rendition]:
@@ -451,10 +517,10 @@ def _heard_language(session: Session, episode: Episode) -> str | None:
     return transcript.language if transcript else None
 
 
-def progress(session: Session, asker: Asker, guid: str) -> Row | None:
+def progress(session: Session, viewer: Viewer, guid: str) -> Row | None:
     """Return a talk as in a list, with how far its making is; cheap enough to ask every second."""
-    query = _rows_query(asker).where(col(Episode.guid) == guid, access.visible(asker))
-    return next(iter(_rows(session, asker, query)), None)
+    query = _rows_query(viewer).where(col(Episode.guid) == guid, access.visible(viewer))
+    return next(iter(_rows(session, viewer, query)), None)
 
 
 def paragraphs(session: Session, episode_id: int) -> list[Paragraph]:
@@ -479,7 +545,7 @@ def source_of(session: Session, episode: Episode) -> Source | None:
     return session.get(Source, (episode.id, episode.revision))
 
 
-def related(session: Session, asker: Asker, row: Row, limit: int = 4) -> list[Row]:
+def related(session: Session, viewer: Viewer, row: Row, limit: int = 4) -> list[Row]:
     """Return other listed talks that share most topics with this one, or its show."""
     # Two look-ups by index, joined: never a pass over all talks.
     shared = text(
@@ -497,22 +563,24 @@ def related(session: Session, asker: Asker, row: Row, limit: int = 4) -> list[Ro
         " GROUP BY id ORDER BY sum(shared) DESC, id DESC LIMIT :most"
     )
     found = session.execute(shared, {"id": row.id, "most": 4 * limit})
-    return by_ids(session, asker, [int(near) for (near,) in found])[:limit]
+    return by_ids(session, viewer, [int(near) for (near,) in found])[:limit]
 
 
-def searched(session: Session, asker: Asker, words: str, *, page: int = 1) -> tuple[list[Hit], int]:
+def searched(
+    session: Session, viewer: Viewer, words: str, *, page: int = 1
+) -> tuple[list[Hit], int]:
     """Return one page of the talks that match, with moments, and how many match in all."""
     if not words.strip():
         return [], 0
     found = search.episodes(
         session,
         words,
-        listed=access.listed(asker),
+        listed=access.listed(viewer),
         limit=PAGE,
         offset=(max(1, page) - 1) * PAGE,
     )
     moments: dict[int, list[search.Moment]] = {}
     for moment in search.moments(session, words, found.episode_ids):
         moments.setdefault(moment.episode_id, []).append(moment)
-    rows = by_ids(session, asker, found.episode_ids)
+    rows = by_ids(session, viewer, found.episode_ids)
     return [Hit(row, moments.get(row.id, [])) for row in rows], found.count

@@ -10,8 +10,9 @@ from pathlib import Path
 from sqlmodel import Session, select
 
 from service import catalogue, discussion, publishing
-from service.access import Asker, asker_of
+from service.access import Asker
 from service.identity import people
+from service.identity.askers import as_asker
 from service.publishing import Draft
 from service.rating import ledger
 from storage.floor import Floor
@@ -51,7 +52,7 @@ class DemoTalk:
 
 
 ACTORS = (
-    Actor("Ada Brook", "Field service", "Pumps, valves and everything that drips.", "steward"),
+    Actor("Ada Brook", "Field service", "Pumps, valves and everything that drips."),
     Actor("Ben Okafor", "Field service", "Ask me about winter call-outs."),
     Actor("Chidi Lang", "Legal", "Contracts in plain words."),
     Actor("Dora Weiss", "Sales", "First meetings and second thoughts."),
@@ -162,7 +163,7 @@ def fill(floor: Floor, password: str, tell: Callable[[str], None]) -> list[str]:
         _communities(session, list(actors.values()))
     with floor.database.begin() as session:
         for owner, title, about, community in SHOWS:
-            _show(session, asker_of(actors[owner]), title, about, community)
+            _show(session, as_asker(session, actors[owner]), title, about, community)
     guids = []
     for talk in TALKS:
         guid = _share(floor, actors, talk)
@@ -195,8 +196,10 @@ def _communities(session: Session, members: list[Person]) -> None:
         community = Community(slug=slug, name=name, purpose=purpose)
         session.add(community)
         session.flush()
+        keepers = {owner for owner, _, _, home in SHOWS if home == slug}
         for person in members:
-            session.add(Membership(community_id=community.id, person_id=person.id))
+            role = "steward" if person.name in keepers else "member"
+            session.add(Membership(community_id=community.id, person_id=person.id, role=role))
 
 
 def _show(session: Session, owner: Asker, title: str, about: str, community: str) -> None:
@@ -209,12 +212,12 @@ def _share(floor: Floor, actors: dict[str, Person], talk: DemoTalk) -> str | Non
         if session.exec(select(Episode).where(Episode.title == talk.title)).first() is not None:
             return None
         show = session.exec(select(Show).where(Show.title == talk.show)).one()
-        author = asker_of(actors[talk.author])
+        author = as_asker(session, actors[talk.author])
         owner = next(a for a in actors.values() if a.id == show.owner_id)
         # Somebody else's show: its owner lends the place, the author keeps the name.
         episode = publishing.create_draft(
             session,
-            asker_of(owner),
+            as_asker(session, owner),
             Draft(title=talk.title, notes=talk.notes, topics=talk.topics, show=show.slug),
         )
         episode.author_id = author.id
@@ -232,7 +235,7 @@ def respond(floor: Floor) -> int:
     given = 0
     with floor.database.begin() as session:
         actors = [people.by_email(session, actor.email) for actor in ACTORS]
-        askers = [asker_of(actor) for actor in actors if actor is not None]
+        askers = [as_asker(session, actor) for actor in actors if actor is not None]
         for talk in TALKS:
             given += _respond(session, askers, talk)
     return given
@@ -257,7 +260,7 @@ def unfinished(floor: Floor, guids: list[str]) -> list[str]:
         anyone = people.by_email(session, ACTORS[0].email)
         if anyone is None:
             return []
-        found = (catalogue.find(session, asker_of(anyone), guid) for guid in guids)
+        found = (catalogue.find(session, as_asker(session, anyone), guid) for guid in guids)
         states = {str(e.guid): (e.state, e.reason) for e in found if e is not None}
     done = {"complete", "failed"}
     return [

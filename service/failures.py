@@ -11,6 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from service.identity.passwords import TooBusyError
+from service.limits import TooFastError
 from service.publishing import NotNowError, NotThereError, PublishingError
 from service.rating.ledger import RatingError
 from service.uploads.receiving import UploadError
@@ -117,6 +118,7 @@ def register(app: Flask) -> None:
     )
     app.register_error_handler(RatingError, lambda error: answer(error.status, str(error)))
     app.register_error_handler(UploadError, _upload)
+    app.register_error_handler(TooFastError, _too_fast)
     for kind in (StoreError, OperationalError, PoolTimeout, TooBusyError):
         app.register_error_handler(kind, _away)
     app.register_error_handler(DataError, _unfit)
@@ -146,6 +148,10 @@ def _upload(error: UploadError) -> Response:
     if error.status == 423:
         headers["Retry-After"] = "2"
     return answer(error.status, str(error), headers=headers)
+
+
+def _too_fast(error: TooFastError) -> Response:
+    return answer(429, str(error), headers={"Retry-After": str(error.wait)})
 
 
 def _away(error: Exception) -> Response:

@@ -18,6 +18,7 @@ from storage.models import FeedToken
 
 CLOSED = "This feed was closed by its owner."
 SUSPENDED = "Sign in once to open this feed again."
+LOST = "This show is not open to you any more."
 UNKNOWN = "There is nothing at this address."
 DAY = 86_400
 Derivation = Callable[[bytes, FeedToken, UUID], str]
@@ -29,9 +30,13 @@ def refused(opened: Opened | None) -> Response | None:
         return refusal(404, UNKNOWN)
     if opened.closed:
         return refusal(410, CLOSED)
+    if opened.person.erased_at is not None:
+        return refusal(410, CLOSED)
     if opened.suspended:
         # A disabled account may be a pause, and a 410 makes apps forget the feed for good.
         return refusal(403, SUSPENDED, retry_after=DAY)
+    if opened.lost:
+        return refusal(410, LOST)
     return None
 
 

@@ -164,9 +164,13 @@ def create_show(
         errors["description"] = f"The description has {len(about)} characters; 4000 is the most."
     group = None
     if community:
-        group = session.exec(select(Community).where(Community.slug == community)).first()
+        group = session.exec(
+            select(Community).where(
+                Community.slug == community, col(Community.id).in_(asker.communities)
+            )
+        ).first()
         if group is None:
-            errors["community"] = "There is no such community."
+            errors["community"] = "Choose a community that you belong to."
     if errors:
         raise PublishingError(errors)
     show = Show(
@@ -224,6 +228,8 @@ def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
     show = own_show(session, asker, draft.show)
     episode = Episode(
         show_id=show.id,
+        show_audience=show.audience,
+        public=show.visibility == "public",
         author_id=asker.id,
         title=cleaned.title,
         notes=cleaned.notes,
@@ -247,12 +253,19 @@ def save(session: Session, asker: Asker, guid: str, draft: Draft) -> Episode:
     episode = mine(session, asker, guid, lock=True)
     cleaned = clean(draft)
     if draft.show:
-        episode.show_id = own_show(session, asker, draft.show).id
+        move(episode, own_show(session, asker, draft.show))
     episode.title, episode.notes = cleaned.title, cleaned.notes
     episode.language = cleaned.language or episode.language
     episode.changed_at = now()
     _set_topics(session, episode, cleaned.topics)
     return episode
+
+
+def move(episode: Episode, show: Show) -> None:
+    """Put an episode into a show: who may see the show may see it, unless it is narrowed."""
+    episode.show_id = show.id
+    episode.show_audience = show.audience
+    episode.public = show.visibility == "public" and episode.audience is None
 
 
 def _set_topics(session: Session, episode: Episode, names: list[str]) -> None:
@@ -440,23 +453,16 @@ def retry(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
 
 
 def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
-    """Take a talk off every page, list and feed. Its address then answers like none.
+    """Take one's own talk off every page, list and feed. Its address then answers like none.
 
     Raises:
-        NotThereError: no such talk that this asker may withdraw.
+        NotThereError: no such talk of this asker's.
     """
-    query = (
-        select(Episode)
-        .where(Episode.guid == guid, access.visible(asker))
-        .with_for_update(key_share=True)
-    )
-    episode = session.exec(query).first()
-    if episode is None or not access.may_withdraw(asker, episode):
-        raise NotThereError
+    episode = mine(session, asker, guid, lock=True)
     if episode.withdrawn_at is None:
         episode.withdrawn_at = episode.changed_at = now()
         episode.withdrawn_by = asker.id
-        _list(session, episode, listed=False)
+        relist(session, episode)
     return episode
 
 
@@ -474,13 +480,30 @@ def restore(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
         raise NotNowError("This talk was withdrawn by a moderator, who alone can put it back.")
     episode.withdrawn_at = episode.withdrawn_by = None
     episode.changed_at = now()
-    _list(session, episode, listed=episode.published_at is not None)
+    relist(session, episode)
     if episode.state in UNFINISHED:
         _queue(session, floor, episode)
     return episode
 
 
-def _list(session: Session, episode: Episode, *, listed: bool) -> None:
+def publish(session: Session, asker: Asker, guid: str) -> Episode:
+    """Let out a talk that was held back, as soon as it can be heard.
+
+    Raises:
+        NotThereError: no such talk of this asker's.
+    """
+    episode = mine(session, asker, guid, lock=True)
+    episode.held = False
+    if episode.playable_at is not None and episode.published_at is None:
+        episode.published_at = episode.changed_at = now()
+    relist(session, episode)
+    return episode
+
+
+def relist(session: Session, episode: Episode) -> None:
+    """Make the boards agree with an episode's state: in lists when it is out, else not."""
     session.exec(
-        update(EpisodeScore).where(col(EpisodeScore.episode_id) == episode.id).values(listed=listed)
+        update(EpisodeScore)
+        .where(col(EpisodeScore.episode_id) == episode.id)
+        .values(listed=access.is_out(episode))
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,6 +27,23 @@ GIB = 1024**3
 
 class SettingsError(Exception):
     """A setting is missing or may not have its value; the message names it and the fix."""
+
+
+class OidcProvider(BaseModel):
+    """One OpenID Connect provider, as `dare.toml` names it: `[[oidc]]` with these keys.
+
+    `name` is part of addresses and of stored rows; `label` is what the sign-in button says.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
+    label: str = Field(default="", max_length=60)
+    issuer: str
+    client_id: str
+    client_secret: SecretStr = SecretStr("")
+    scopes: str = "openid email profile"
+    groups_claim: str = "groups"
 
 
 class JsonFile(PydanticBaseSettingsSource):
@@ -69,6 +86,35 @@ class Settings(BaseSettings):
     web_processes: int = Field(default=2, ge=1, le=64)
     web_threads: int = Field(default=32, ge=1, le=256)
     trusted_proxies: int = Field(default=0, ge=0, le=8)
+
+    # People
+    local_sign_in: bool = True
+    new_people: Literal["learner", "contributor"] = "contributor"
+    oidc: tuple[OidcProvider, ...] = ()
+    public_talks: bool = False
+    contact: str = ""
+    # Hosts inside the network that the one outward fetch may reach: "idp.lan" or "idp.lan:8443".
+    internal_hosts: tuple[str, ...] = ()
+    feed_grace_days: int = Field(default=30, ge=0)
+    feed_leaver_days: int = Field(default=90, ge=1)
+
+    # Mail
+    smtp_host: str = ""
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: SecretStr = SecretStr("")
+    mail_from: str = ""
+
+    # How long what is kept, in days; see docs/privacy.md
+    keep_audit_days: int = Field(default=730, ge=1)
+    keep_exports_days: int = Field(default=7, ge=1)
+    keep_feed_networks_days: int = Field(default=30, ge=1)
+    keep_mail_days: int = Field(default=30, ge=1)
+    keep_notices_days: int = Field(default=365, ge=1)
+    keep_sessions_days: int = Field(default=30, ge=1)
+    keep_sign_in_failures_days: int = Field(default=90, ge=1)
+    keep_withdrawn_days: int = Field(default=30, ge=1)
 
     # Engines
     database_url: SecretStr = SecretStr("")
@@ -130,6 +176,15 @@ class Settings(BaseSettings):
         return self.base_url or f"http://127.0.0.1:{self.port}"
 
     @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the house."""
+        return urlsplit(self.origin).hostname in LOOPBACK
+
+    def provider(self, name: str) -> OidcProvider | None:
+        """Return the sign-in provider of this name."""
+        return next((known for known in self.oidc if known.name == name), None)
+
+    @property
     def scratch_folder(self) -> Path:
         """Where workers keep files while they work on them."""
         return self.scratch or self.data / "scratch"
@@ -174,6 +229,28 @@ class Settings(BaseSettings):
         if self.bind not in LOOPBACK and not self.base_url:
             raise SettingsError(
                 f"Listening on {self.bind} needs DARE_BASE_URL: the https address people will use."
+            )
+
+    def check_people(self) -> None:
+        """Refuse what would leave nobody able to sign in, or send secrets in the clear.
+
+        Raises:
+            SettingsError: no way to sign in, two providers of one name, an issuer or a mail server
+                without TLS beyond loopback, or a mail server without an address to send from.
+        """
+        if not self.local_sign_in and not self.oidc:
+            raise SettingsError("DARE_LOCAL_SIGN_IN is off and DARE_OIDC names no provider.")
+        if len({known.name for known in self.oidc}) < len(self.oidc):
+            raise SettingsError("DARE_OIDC names two providers alike: each needs its own name.")
+        for known in self.oidc:
+            parts = urlsplit(known.issuer)
+            if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+                raise SettingsError(f"DARE_OIDC: the issuer of {known.name} must be https.")
+        if self.smtp_host and not self.mail_from:
+            raise SettingsError("DARE_MAIL_FROM is missing: the address that letters come from.")
+        if self.smtp_security == "none" and self.smtp_host not in {"", *LOOPBACK}:
+            raise SettingsError(
+                "DARE_SMTP_SECURITY may be none for loopback only: letters carry secret links."
             )
 
 

@@ -17,9 +17,11 @@ from service.rating import ledger
 from storage.models import (
     HEARABLE,
     Comment,
+    Community,
     Cue,
     Episode,
     EpisodeTopic,
+    Membership,
     Person,
     Rendition,
     Show,
@@ -40,6 +42,17 @@ def person(session: Session, name: str = "Ana Lima", **values: Any) -> Person:
     number = next(_numbers)
     told = {"email": f"{slug_of(name, 'person')}-{number}@example.org", "name": name}
     return _added(session, Person(**told | values))
+
+
+def community(session: Session, name: str = "Out on site", **values: Any) -> Community:
+    """Add a community; open to everybody unless `joining` says otherwise."""
+    told = {"slug": f"{slug_of(name, 'community')}-{next(_numbers)}", "name": name}
+    return _added(session, Community(**told | values))
+
+
+def member(session: Session, of: Community, who: Person, role: str = "member") -> Membership:
+    """Let somebody belong to a community."""
+    return _added(session, Membership(community_id=of.id, person_id=who.id, role=role))
 
 
 def token(session: Session, owner: Person) -> str:
@@ -70,7 +83,14 @@ def episode(
     Its score is listed when it is out; when it can be heard it has renditions (rows, no bytes) and
     a minute's length; when it is complete it has a transcript of `said`.
     """
-    told = {"show_id": of.id, "author_id": of.owner_id, "title": title, "state": state}
+    told = {
+        "show_id": of.id,
+        "author_id": of.owner_id,
+        "title": title,
+        "state": state,
+        "show_audience": of.audience,
+        "public": of.visibility == "public" and values.get("audience") is None,
+    }
     made = _added(session, Episode(**told | _times(state) | {"has_video": video} | values))
     ledger.locked_score(session, made)
     for name in topics:

@@ -1,8 +1,9 @@
 """One's private feed addresses."""
 
 from flask import Blueprint
-from sqlmodel import Session, select
+from sqlmodel import Session
 
+from service import access, catalogue
 from service.api.contract import answers, spec
 from service.api.readers import FeedRead, FeedsRead
 from service.api.writers import LARGEST, FeedBody
@@ -11,7 +12,7 @@ from service.feed import channel, tokens
 from service.feed.tokens import TooManyTokensError
 from service.identity.browser import me, signed_in
 from service.publishing import NotNowError, NotThereError, PublishingError
-from storage.models import FeedToken, FeedView, Show
+from storage.models import FeedToken, FeedView
 
 blueprint = Blueprint("feeds", __name__, url_prefix="/feeds")
 
@@ -61,8 +62,8 @@ def issue(json: FeedBody) -> tuple[FeedRead, int]:
 def _view(session: Session, slug: str | None) -> tuple[FeedView, str]:
     if slug is None:
         return channel.view_top(session), channel.TOP_TITLE
-    show = session.exec(select(Show).where(Show.slug == slug)).first()
-    if show is None:
+    show = catalogue.find_show(session, me(), slug)
+    if show is None or not access.sees_show(me(), show):
         raise PublishingError({"show": "There is no such show."})
     return channel.view_of_show(session, show.id), show.title
 

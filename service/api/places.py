@@ -46,7 +46,7 @@ def shows(query: ShowsAsked) -> ShowsRead:
     with dare().database.begin() as session:
         found = session.execute(
             _shows_query()
-            .where(col(Show.slug) > (query.after or ""))
+            .where(col(Show.slug) > (query.after or ""), access.shows_listed(me()))
             .order_by(col(Show.slug))
             .limit(PAGE + 1)
         ).all()
@@ -58,7 +58,10 @@ def _shows_query() -> Any:
     return (
         select(Show, Person, Community)
         .join(Person, col(Person.id) == col(Show.owner_id))
-        .outerjoin(Community, col(Community.id) == col(Show.community_id))
+        .outerjoin(
+            Community,
+            (col(Community.id) == col(Show.community_id)) & access.communities_listed(me()),
+        )
     )
 
 

@@ -129,7 +129,7 @@ class EpisodeRead(EpisodeRow):
     height: int | None
     mine: bool
     may_rate: bool
-    may_withdraw: bool
+    may_moderate: bool
     rating: SpreadRead | None
     terms: list[TermRead]
     uploaded_at: datetime | None

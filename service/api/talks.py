@@ -7,7 +7,7 @@ from flask import Blueprint, url_for
 from sqlalchemy import ColumnElement, and_
 from sqlmodel import Session, select
 
-from service import catalogue, publishing
+from service import access, catalogue, publishing
 from service.access import Asker
 from service.api.contract import answers, spec
 from service.api.readers import (
@@ -111,7 +111,12 @@ def _conditions(session: Session, asked: EpisodesAsked) -> ColumnElement[bool] |
     errors: dict[str, str] = {}
     for field, wanted, query, within in (
         ("topic", asked.topic, select(Topic.id).where(Topic.slug == asked.topic), on_topic),
-        ("show", asked.show, select(Show.id).where(Show.slug == asked.show), in_show),
+        (
+            "show",
+            asked.show,
+            select(Show.id).where(Show.slug == asked.show, access.shows_listed(me())),
+            in_show,
+        ),
         ("person", asked.person, select(Person.id).where(Person.ref == asked.person), by_person),
     ):
         if wanted is None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session
 
-from service.access import Asker, asker_of
+from service.access import Asker
 from service.commands.options import Refusal
 from service.identity import people
+from service.identity.askers import as_asker
 from storage.floor import Floor, open_floor
 from storage.objects import StoreError
 from storage.settings import SettingsError, load_settings
@@ -43,4 +44,4 @@ def asker_by_email(session: Session, email: str) -> Asker:
     person = people.by_email(session, email)
     if person is None or person.disabled_at is not None:
         raise Refusal(f"There is no account of {email}; make one with `dare add-person`.")
-    return asker_of(person)
+    return as_asker(session, person)

@@ -18,6 +18,8 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, col
 
+from service.access import Asker, sees_show
+from service.identity import askers
 from service.identity.secrets import key_of
 from storage.models import FeedKey, FeedToken, FeedView, Person, Show, now
 from storage.settings import Settings
@@ -167,11 +169,17 @@ class Opened:
     show: Show | None
     owner: Person | None
     generation: int
+    asker: Asker
 
     @property
     def closed(self) -> bool:
         """Whether this address was withdrawn for good, or replaced by a newer one."""
         return self.token.revoked_at is not None or self.generation != self.token.generation
+
+    @property
+    def lost(self) -> bool:
+        """Whether this person may no longer see the show that this feed is of."""
+        return self.show is not None and not sees_show(self.asker, self.show)
 
     @property
     def suspended(self) -> bool:
@@ -182,7 +190,7 @@ class Opened:
 def _opening(generation: Mapped[int]) -> Select[*tuple[Any, ...]]:
     owner = aliased(Person)
     return (
-        select(FeedToken, Person, FeedView, Show, owner, generation)
+        select(FeedToken, Person, FeedView, Show, owner, generation, *askers.standing())
         .join(Person, col(Person.id) == col(FeedToken.person_id))
         .join(FeedView, col(FeedView.id) == col(FeedToken.view_id))
         .join(Show, col(Show.id) == col(FeedView.show_id), isouter=True)
@@ -192,7 +200,11 @@ def _opening(generation: Mapped[int]) -> Select[*tuple[Any, ...]]:
 
 def _opened(session: Session, statement: Select[*tuple[Any, ...]]) -> Opened | None:
     row = session.execute(statement).one_or_none()
-    return Opened(*row) if row else None
+    if row is None:
+        return None
+    token, person, view, show, owner, generation, *standing = row
+    asker = askers.asker_from(person, *standing)
+    return Opened(token, person, view, show, owner, generation, asker)
 
 
 def by_spelling(session: Session, spelling: str) -> Opened | None:

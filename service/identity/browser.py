@@ -3,7 +3,8 @@
 Every route carries a rule, put there by one of the decorators below; `create_app` refuses to start
 with a route that has none. A change needs two proofs: that the browser says the request comes from
 our own pages, and a token bound to the session. A request with a bearer token carries no cookie,
-so no other site can send it; it needs neither.
+so no other site can send it; it needs neither, but the token must be of the right scope, and no
+token opens what stewards, moderators and admins do, nor what wants a recent sign-in.
 """
 
 import hashlib
@@ -14,35 +15,68 @@ from typing import Any
 
 from flask import Response, abort, g, make_response, redirect, request, url_for
 
-from service.access import Asker, asker_of
+from service.access import GUEST, Asker, Viewer
 from service.context import dare
-from service.identity import sessions, tokens
-from service.identity.secrets import fresh
-from storage.models import Person
+from service.identity import networks, sessions, tokens
+from service.identity.secrets import fresh, key_of
+from storage import audit
+from storage.models import Person, now
 
 COOKIE = "__Host-dare"
 VISIT = "__Host-dare-visit"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "Bearer "
+UNPROVED = "Please confirm that it is you, then do this once more. Nothing was changed."
 
 View = Callable[..., Any]
 
 
+def nobody() -> None:
+    """Take the request as nobody's, whatever it carries."""
+    g.asker, g.by_token, g.scopes, g.found = None, False, frozenset(), None
+
+
 def load() -> None:
     """Find out who asks, before anything else; a dead or foreign secret reads as nobody."""
-    g.asker = None
-    g.by_token = False
+    nobody()
     header = request.headers.get("Authorization", "")
     cookie = request.cookies.get(COOKIE)
     if header.startswith(BEARER):
         g.by_token = True
         with dare().database.begin() as session:
-            person = tokens.find(session, header.removeprefix(BEARER).strip())
-            g.asker = asker_of(person) if person else None
+            token = tokens.find(session, header.removeprefix(BEARER).strip())
+        if token is not None:
+            g.asker, g.scopes = token.asker, token.scopes
     elif cookie:
         with dare().database.begin() as session:
-            person = sessions.find(session, cookie)
-            g.asker = asker_of(person) if person else None
+            g.found = sessions.find(session, cookie)
+        if g.found is not None:
+            g.asker = g.found.asker
+
+
+def network() -> str:
+    """Return the network that the request comes from: /24 or /64, never an address."""
+    return networks.cut(request.remote_addr)
+
+
+def viewer() -> Viewer:
+    """Return who looks, on a route that is open to guests: somebody, a guest, or None."""
+    return asker() or (GUEST if dare().settings.public_talks else None)
+
+
+def session_key() -> str:
+    """Return the key of this browser's session; empty without one."""
+    return key_of(request.cookies[COOKIE]) if g.get("found") else ""
+
+
+def why_not_by_token(rule: str | None) -> str | None:
+    """Return why this request's token may not do this, or None when it may, or there is none."""
+    if not g.by_token or g.asker is None or rule in {None, "open", "keyed"}:
+        return None
+    if rule in {"steward", "moderator", "admin"} or request.endpoint in _recent:
+        return "No token may do this: sign in with a browser."
+    needed = "read" if request.method in SAFE else "publish" if rule == "publisher" else "take-part"
+    return None if needed in g.scopes else f"This token lacks the scope {needed!r}."
 
 
 def asker() -> Asker | None:
@@ -107,13 +141,31 @@ def set_cookie(response: Response, name: str, value: str) -> None:
     )
 
 
-def begin(person: Person, where: str) -> Response:
-    """Begin a fresh session for somebody who has just proved who they are."""
+def begin(
+    person: Person,
+    where: str,
+    *,
+    method: str = "password",
+    issuer: str | None = None,
+    sid: str | None = None,
+) -> Response:
+    """Begin a fresh session for somebody who has just proved who they are; the old one ends.
+
+    `method` is how: password, code (password and one-time code), provider, set-up, invitation or
+    reset. A provider's `issuer` and `sid` let its sign-out end ours.
+    """
     old = request.cookies.get(COOKIE)
     with dare().database.begin() as session:
         if old:
             sessions.end(session, old)
-        secret = sessions.start(session, person, _label())
+        known = session.get_one(Person, person.id)
+        known.signed_in_at = now()
+        if method == "provider":
+            known.vouched_at = known.signed_in_at
+        secret = sessions.start(
+            session, known, _label(), method=method, network=network(), issuer=issuer, sid=sid
+        )
+        audit.record(session, "signed-in", actor=str(known.ref), network=network(), method=method)
     return _handed(make_response(redirect(where, 303)), secret)
 
 
@@ -143,14 +195,21 @@ def sign_out(response: Response) -> Response:
 _rules: dict[str, str] = {}
 
 
+_recent: set[str] = set()
+
+
 def rule_of(endpoint: str | None) -> str | None:
-    """Return the rule of an endpoint: open, signed-in, publisher or keyed."""
+    """Return the rule of an endpoint.
+
+    One of: open, keyed, guest, signed-in, publisher, steward, moderator, admin.
+    """
     return _rules.get(endpoint or "")
 
 
-def note_rules(rules: dict[str, str]) -> None:
-    """Keep the rules that `create_app` read off all views."""
+def note_rules(rules: dict[str, str], recent: set[str]) -> None:
+    """Keep the rules that `create_app` read off all views, and which want a recent sign-in."""
     _rules.update(rules)
+    _recent.update(recent)
 
 
 def _ruled(rule: str, view: View, check: Callable[[], Any]) -> View:
@@ -178,16 +237,61 @@ def signed_in(view: View) -> View:
     return _ruled("signed-in", view, _must_sign_in)
 
 
-def publisher(view: View) -> View:
-    """Declare a route for people who may publish; it does not exist for others."""
+def open_to_guests(view: View) -> View:
+    """Declare a route for people who are signed in, and for anybody where talks may be public.
 
+    The view asks `viewer()`, and what that viewer may not see does not exist.
+    """
+    return _ruled("guest", view, lambda: None if viewer() is not None else _must_sign_in())
+
+
+def _only(may: Callable[[Asker], bool]) -> Callable[[], Any]:
     def check() -> Any:
         refused = _must_sign_in()
-        if refused is None and not me().may_publish:
+        if refused is None and not may(me()):
             abort(404)
         return refused
 
-    return _ruled("publisher", view, check)
+    return check
+
+
+def publisher(view: View) -> View:
+    """Declare a route for people who may publish; it does not exist for others."""
+    return _ruled("publisher", view, _only(lambda asker: asker.may_publish))
+
+
+def steward(view: View) -> View:
+    """Declare a route for those who moderate a community or the house; the view asks which."""
+    return _ruled("steward", view, _only(lambda asker: asker.may_moderate))
+
+
+def moderator(view: View) -> View:
+    """Declare a route for moderators and admins; it does not exist for others."""
+    return _ruled("moderator", view, _only(lambda asker: asker.moderates_all))
+
+
+def admin(view: View) -> View:
+    """Declare a route for admins; it does not exist for others."""
+    return _ruled("admin", view, _only(lambda asker: asker.is_admin))
+
+
+def recent(view: View) -> View:
+    """Want a sign-in of the last half hour; stands below the decorator that says for whom.
+
+    A page leads to proving it again and back; a form that comes too late is told so, since what
+    was posted cannot be carried along.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **values: Any) -> Any:
+        if g.found is not None and g.found.is_recent():
+            return view(*args, **values)
+        if request.method not in SAFE:
+            abort(403, UNPROVED)
+        return redirect(url_for("sign_in.again", next=request.full_path.rstrip("?")), 303)
+
+    guarded.recent = True  # type: ignore[attr-defined]
+    return guarded
 
 
 def _must_sign_in() -> Any:

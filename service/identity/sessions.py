@@ -1,80 +1,136 @@
 """Sessions of browsers: rows of our own, so that ending one is real."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
+from sqlalchemy import select as sql_select
 from sqlmodel import Session as Database
-from sqlmodel import col, delete, select
+from sqlmodel import col, select, update
 
+from service.access import Asker
+from service.identity import askers
 from service.identity.secrets import fresh, key_of
 from storage.models import Person, Session, now
 
 IDLE = timedelta(days=7)
 ABSOLUTE = timedelta(days=30)
+# Pages that can hurt want somebody who has lately proved who they are.
+RECENT = timedelta(minutes=30)
 # Writing "last seen" on every request would make every read a write.
 GRAIN = timedelta(minutes=5)
 MOST = 50
 
 
-def start(database: Database, person: Person, label: str) -> str:
+@dataclass(frozen=True)
+class Found:
+    """A living session: whose it is, and its row."""
+
+    asker: Asker
+    session: Session
+
+    def is_recent(self, at: datetime | None = None) -> bool:
+        """Whether this person proved who they are in the last half hour."""
+        return (at or now()) - self.session.proved_at <= RECENT
+
+
+def start(
+    database: Database,
+    person: Person,
+    label: str,
+    *,
+    method: str = "password",
+    network: str = "",
+    issuer: str | None = None,
+    sid: str | None = None,
+) -> str:
     """Begin a session and return the secret for the cookie. The oldest beyond fifty end."""
     secret = fresh()
-    database.add(Session(key=key_of(secret), person_id=person.id, label=label[:200]))
+    row = Session(
+        key=key_of(secret),
+        person_id=person.id,
+        label=label[:200],
+        method=method,
+        network=network,
+        issuer=issuer,
+        sid=sid,
+    )
+    database.add(row)
     database.flush()
     kept = (
         select(Session.key)
-        .where(Session.person_id == person.id)
+        .where(Session.person_id == person.id, col(Session.ended_at).is_(None))
         .order_by(col(Session.created_at).desc())
         .limit(MOST)
     )
-    database.exec(
-        delete(Session).where(col(Session.person_id) == person.id, col(Session.key).not_in(kept))
-    )
+    _end(database, col(Session.person_id) == person.id, col(Session.key).not_in(kept))
     return secret
 
 
-def find(database: Database, secret: str, at: datetime | None = None) -> Person | None:
-    """Return whose session this is, or None when it has ended, by hand or by time."""
+def find(database: Database, secret: str, at: datetime | None = None) -> Found | None:
+    """Return the session of this cookie, or None when it has ended, by hand or by time.
+
+    One query: session, person and communities.
+    """
     moment = at or now()
-    found = database.exec(
-        select(Session, Person)
+    found = database.execute(
+        sql_select(Session, Person, *askers.standing())
         .join(Person, col(Person.id) == col(Session.person_id))
-        .where(Session.key == key_of(secret))
+        .where(col(Session.key) == key_of(secret), col(Session.ended_at).is_(None))
     ).first()
     if found is None:
         return None
-    session, person = found
+    session, person, *standing = found
     if person.disabled_at is not None:
         return None
     if moment - session.created_at > ABSOLUTE or moment - session.seen_at > IDLE:
         return None
     if moment - session.seen_at > GRAIN:
         session.seen_at = moment
-    return person
+    return Found(askers.asker_from(person, *standing), session)
 
 
-def mine(database: Database, person_id: int) -> list[Session]:
-    """Return a person's sessions, newest first."""
+def mine(database: Database, person_id: int, at: datetime | None = None) -> list[Session]:
+    """Return a person's living sessions, the last used first."""
+    moment = at or now()
     return list(
         database.exec(
             select(Session)
-            .where(Session.person_id == person_id)
+            .where(
+                Session.person_id == person_id,
+                col(Session.ended_at).is_(None),
+                col(Session.created_at) > moment - ABSOLUTE,
+                col(Session.seen_at) > moment - IDLE,
+            )
             .order_by(col(Session.seen_at).desc())
         )
     )
 
 
+def _end(database: Database, *which: Any) -> int:
+    ended = database.exec(
+        update(Session).where(col(Session.ended_at).is_(None), *which).values(ended_at=now())
+    )
+    return int(ended.rowcount)
+
+
 def end(database: Database, secret: str) -> None:
     """End the session of this cookie."""
-    database.exec(delete(Session).where(col(Session.key) == key_of(secret)))
+    _end(database, col(Session.key) == key_of(secret))
 
 
-def end_of(database: Database, person_id: int, key: str) -> None:
-    """End one of a person's own sessions, named by its key."""
-    database.exec(
-        delete(Session).where(col(Session.key) == key, col(Session.person_id) == person_id)
-    )
+def end_of(database: Database, person_id: int, key: str) -> int:
+    """End one of a person's own sessions, named by its key; return how many that were."""
+    return _end(database, col(Session.key) == key, col(Session.person_id) == person_id)
 
 
-def end_all(database: Database, person_id: int) -> None:
-    """End every session of a person."""
-    database.exec(delete(Session).where(col(Session.person_id) == person_id))
+def end_all(database: Database, person_id: int, *, but: str = "") -> int:
+    """End every session of a person, but the one of this key; return how many."""
+    return _end(database, col(Session.person_id) == person_id, col(Session.key) != but)
+
+
+def end_vouched(database: Database, issuer: str, *, sid: str = "", person_id: int = 0) -> int:
+    """End the sessions that a provider's sign-out names, by its session or by its subject."""
+    which = [col(Session.issuer) == issuer]
+    which += [col(Session.sid) == sid] if sid else [col(Session.person_id) == person_id]
+    return _end(database, *which)

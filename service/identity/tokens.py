@@ -1,48 +1,82 @@
-"""Personal access tokens for the API."""
+"""Personal access tokens for the API: what they may do, and until when."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
+from service.access import Asker
+from service.identity import askers
 from service.identity.secrets import fresh, key_of
-from storage.models import AccessToken, Person, now
+from storage.models import SCOPES, AccessToken, Person, now
 
 PREFIX = "dare_"
 LIFE = timedelta(days=365)
 GRAIN = timedelta(minutes=5)
 
 
-def issue(session: Session, person_id: int, label: str) -> tuple[AccessToken, str]:
-    """Make a token that lasts a year; the secret is returned once and never stored."""
+@dataclass(frozen=True)
+class Found:
+    """A living token: whose it is, and what it may do."""
+
+    asker: Asker
+    scopes: frozenset[str]
+
+
+class TokenError(ValueError):
+    """A token cannot be made like this; the message says why."""
+
+
+def issue(
+    session: Session,
+    person_id: int,
+    label: str,
+    *,
+    scopes: Iterable[str] = SCOPES,
+    life: timedelta = LIFE,
+) -> tuple[AccessToken, str]:
+    """Make a token; the secret is returned once and never stored.
+
+    Raises:
+        TokenError: no scope or an unknown one, or a life of less than a day or more than a year.
+    """
+    wanted = [scope for scope in SCOPES if scope in set(scopes)]
+    if not wanted or len(set(scopes)) != len(wanted):
+        raise TokenError(f"A token may do one or more of: {', '.join(SCOPES)}.")
+    if not timedelta(days=1) <= life <= LIFE:
+        raise TokenError("A token lives for a day at least and a year at most.")
     secret = PREFIX + fresh()
     token = AccessToken(
         person_id=person_id,
         key=key_of(secret),
         label=label.strip()[:120] or "API",
-        expires_at=now() + LIFE,
+        scopes=wanted,
+        expires_at=now() + life,
     )
     session.add(token)
     session.flush()
     return token, secret
 
 
-def find(session: Session, secret: str, at: datetime | None = None) -> Person | None:
-    """Return whose token this is, or None when it is unknown, old, revoked, or its owner is out."""
+def find(session: Session, secret: str, at: datetime | None = None) -> Found | None:
+    """Return what this token opens, or None: it is unknown, old, revoked, or its owner is out."""
     moment = at or now()
-    found = session.exec(
-        select(AccessToken, Person)
+    found = session.execute(
+        sql_select(AccessToken, Person, *askers.standing())
         .join(Person, col(Person.id) == col(AccessToken.person_id))
-        .where(AccessToken.key == key_of(secret))
+        .where(col(AccessToken.key) == key_of(secret))
     ).first()
     if found is None:
         return None
-    token, person = found
+    token, person, *standing = found
     expired = token.expires_at is not None and token.expires_at < moment
     if expired or token.revoked_at is not None or person.disabled_at is not None:
         return None
     if token.used_at is None or moment - token.used_at > GRAIN:
         token.used_at = moment
-    return person
+    return Found(askers.asker_from(person, *standing), frozenset(token.scopes))
 
 
 def mine(session: Session, person_id: int) -> list[AccessToken]:
@@ -56,8 +90,16 @@ def mine(session: Session, person_id: int) -> list[AccessToken]:
     )
 
 
-def revoke(session: Session, person_id: int, token_id: int) -> None:
-    """Revoke one of a person's own tokens."""
+def revoke(session: Session, person_id: int, token_id: int) -> bool:
+    """Revoke one of a person's own tokens; tell whether there was such a one."""
     token = session.get(AccessToken, token_id)
-    if token is not None and token.person_id == person_id and token.revoked_at is None:
+    if token is None or token.person_id != person_id:
+        return False
+    token.revoked_at = token.revoked_at or now()
+    return True
+
+
+def revoke_all(session: Session, person_id: int) -> None:
+    """Revoke every token of a person."""
+    for token in mine(session, person_id):
         token.revoked_at = now()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
-from service.access import Asker, is_open_for_rating
+from service.access import Asker, is_open_for_rating, is_out
 from service.rating import model
 from service.rating.model import Evidence
 from storage.models import Episode, EpisodePerson, EpisodeScore, Rating, now
@@ -98,7 +98,7 @@ def locked_score(session: Session, episode: Episode) -> EpisodeScore:
         ),
         {
             "id": episode.id,
-            "listed": episode.published_at is not None and episode.withdrawn_at is None,
+            "listed": is_out(episode),
             "score": model.score(Evidence()),
         },
     )
@@ -116,13 +116,13 @@ def _write(row: EpisodeScore, evidence: Evidence) -> EpisodeScore:
     return row
 
 
-def mine(session: Session, asker: Asker, episode_ids: list[int]) -> dict[int, int]:
+def mine(session: Session, person_id: int, episode_ids: list[int]) -> dict[int, int]:
     """Return this person's stars by episode."""
     if not episode_ids:
         return {}
     rows = session.exec(
         select(Rating.episode_id, Rating.stars).where(
-            Rating.person_id == asker.id, col(Rating.episode_id).in_(episode_ids)
+            Rating.person_id == person_id, col(Rating.episode_id).in_(episode_ids)
         )
     )
     return dict(rows.all())

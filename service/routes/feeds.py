@@ -12,7 +12,6 @@ from flask import Blueprint, Response, request
 from sqlmodel import Session
 from werkzeug.http import http_date
 
-from service.access import asker_of
 from service.context import dare
 from service.delivery import PRIVATE, refusal, unchanged
 from service.feed import apps, channel, entries, rss, tokens
@@ -56,13 +55,13 @@ def _page_number() -> int:
 
 
 def _asked(session: Session, opened: Opened, page: int) -> Asked | None:
-    standing = entries.standing(session, asker_of(opened.person), opened.view, page)
+    standing = entries.standing(session, opened.asker, opened.view, page)
     return Asked(opened, page, standing) if 1 <= page <= standing.pages else None
 
 
 def _enter(opened: Opened) -> None:
     with dare().database.begin() as session:
-        entries.enter(session, asker_of(opened.person), opened.view, now())
+        entries.enter(session, opened.asker, opened.view, now())
 
 
 @blueprint.get("/f/<token>.xml")
@@ -113,7 +112,7 @@ def _whole(asked: Asked) -> Response:
             session,
             dare().settings,
             fresh.opened,
-            asker_of(fresh.opened.person),
+            fresh.opened.asker,
             fresh.standing,
             page=fresh.page,
             modified=fresh.changed,

@@ -1,12 +1,10 @@
 """Home and its two boards."""
 
 from flask import Blueprint, render_template, request, url_for
-from sqlmodel import col, select
 
 from service import catalogue
 from service.context import dare
 from service.identity.browser import me, signed_in
-from storage.models import Show
 
 blueprint = Blueprint("home", __name__)
 FEW = 10
@@ -23,8 +21,8 @@ def index() -> str:
             top=catalogue.top(session, me(), limit=FEW).rows,
             newest=catalogue.newest(session, me(), limit=FEW).rows,
             topics=catalogue.topics(session, me()),
-            communities=catalogue.communities(session),
-            shows=session.exec(select(Show).order_by(col(Show.changed_at).desc()).limit(8)).all(),
+            communities=catalogue.communities(session, me()),
+            shows=catalogue.latest_shows(session, me()),
         )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, select
 from sqlmodel import Session, col
 
 from service import artwork, transcript_files
-from service.access import asker_of, listed, visible
+from service.access import listed, shows_open, visible
 from service.context import dare
 from service.delivery import (
     BROWSER_CAP,
@@ -29,7 +29,7 @@ from service.delivery import (
 )
 from service.feed import tokens
 from service.feed.channel import FILES, TOP_TITLE
-from service.identity.browser import keyed, me, signed_in
+from service.identity.browser import keyed, open_to_guests, viewer
 from service.openings import UNKNOWN, by_key
 from storage.models import Episode, FeedView, Rendition, Show, Transcript
 
@@ -76,7 +76,7 @@ def _heard(session: Session, ref: str, key: str, guid: UUID) -> Episode | Respon
     if isinstance(opened, Response):
         return opened
     row = session.execute(
-        select(Episode, listed(asker_of(opened.person))).where(col(Episode.guid) == guid)
+        select(Episode, listed(opened.asker)).where(col(Episode.guid) == guid)
     ).one_or_none()
     episode, may = row or (None, False)
     if episode is None or (episode.published_at is not None and not may):
@@ -139,7 +139,9 @@ def art(ref: str, key: str, guid: UUID, **_revised: Any) -> Response:
         opened = by_key(session, ref, key, guid, tokens.artwork_key)
         if isinstance(opened, Response):
             return opened
-        show = session.execute(select(Show).where(col(Show.guid) == guid)).scalar_one_or_none()
+        show = session.execute(
+            select(Show).where(col(Show.guid) == guid, shows_open(opened.asker))
+        ).scalar_one_or_none()
         view = session.execute(select(col(FeedView.id)).where(col(FeedView.guid) == guid)).first()
     if show is None and view is None:
         return refusal(410, GONE)
@@ -172,14 +174,14 @@ def _episode(session: Session, condition: ColumnElement[bool], guid: UUID) -> Ep
 
 
 @blueprint.get("/episodes/<uuid:guid>/media/<int:revision>/audio.mp3")
-@signed_in
+@open_to_guests
 def audio(guid: UUID, revision: int) -> Response:
     """Give the page's player the sound, at most one MiB for each range that it asks for."""
     return _for_the_page(guid, revision, "mp3")
 
 
 @blueprint.get("/episodes/<uuid:guid>/media/<int:revision>/video.mp4")
-@signed_in
+@open_to_guests
 def video(guid: UUID, revision: int) -> Response:
     """Give the page's player the film, as `audio` does."""
     return _for_the_page(guid, revision, "mp4")
@@ -187,7 +189,7 @@ def video(guid: UUID, revision: int) -> Response:
 
 def _for_the_page(guid: UUID, revision: int, kind: str) -> Response:
     with dare().database.begin() as session:
-        episode = _episode(session, visible(me()), guid)
+        episode = _episode(session, visible(viewer()), guid)
         rendition = _rendition(session, episode, revision, kind)
     if rendition is None:
         abort(404)
@@ -195,22 +197,24 @@ def _for_the_page(guid: UUID, revision: int, kind: str) -> Response:
 
 
 @blueprint.get('/episodes/<uuid:guid>/transcript.<any("vtt", "srt", "json", "txt"):kind>')
-@signed_in
+@open_to_guests
 def transcript(guid: UUID, kind: str) -> Response:
     """Give the page, or its reader, the transcript as a file."""
     with dare().database.begin() as session:
-        offer = _transcript(session, _episode(session, visible(me()), guid), kind)
+        offer = _transcript(session, _episode(session, visible(viewer()), guid), kind)
     if offer is None:
         abort(404)
     return answer(request, offer, Terms(ON_PAGES))
 
 
 @blueprint.get("/shows/<slug>/art.jpg")
-@signed_in
+@open_to_guests
 def show_artwork(slug: str) -> Response:
     """Give a page the picture of a show."""
     with dare().database.begin() as session:
-        show = session.execute(select(Show).where(col(Show.slug) == slug)).scalar_one_or_none()
+        show = session.execute(
+            select(Show).where(col(Show.slug) == slug, shows_open(viewer()))
+        ).scalar_one_or_none()
     if show is None:
         abort(404)
     return answer(request, _picture(show, show.guid), Terms(ON_PAGES))

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import segno
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from markupsafe import Markup
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 from werkzeug import Response
 
+from service import access, catalogue
 from service.context import dare
 from service.failures import note
 from service.feed import channel, tokens
 from service.feed.tokens import Held, TooManyTokensError
 from service.identity.browser import me, signed_in
-from storage.models import FeedView, Show
+from storage.models import FeedView
 
 blueprint = Blueprint("feeds", __name__, url_prefix="/feeds")
 TOP = "top"
@@ -26,7 +27,7 @@ def index() -> str:
     """List one's addresses and offer a new one."""
     with dare().database.begin() as session:
         held = tokens.mine(session, me().id)
-        shows = session.exec(select(Show).order_by(col(Show.title))).all()
+        shows = catalogue.shows(session, me())
     wanted = request.args.get("view", TOP)
     choices = [(TOP, "Top rated: the most useful talks"), *((s.slug, s.title) for s in shows)]
     choices.sort(key=lambda choice: choice[0] != wanted)
@@ -90,8 +91,8 @@ def create() -> Response:
 def _view(session: Session, wanted: str) -> FeedView:
     if wanted == TOP:
         return channel.view_top(session)
-    show = session.exec(select(Show).where(Show.slug == wanted)).first()
-    if show is None:
+    show = catalogue.find_show(session, me(), wanted)
+    if show is None or not access.sees_show(me(), show):
         abort(422, "Choose a show from the list.")
     return channel.view_of_show(session, show.id)
 

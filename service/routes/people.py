@@ -26,9 +26,7 @@ def show(ref: Any) -> str:
         page = catalogue.newest(
             session, me(), after=request.args.get("after"), within=catalogue.by_person(person.id)
         )
-        shows = session.exec(
-            select(Show).where(Show.owner_id == person.id).order_by(col(Show.title))
-        ).all()
+        shows = catalogue.shows(session, me(), col(Show.owner_id) == person.id)
     more = url_for("people.show", ref=ref, after=page.after) if page.after else None
     return render_template(
         "people/show.html", person=person, rows=page.rows, shows=shows, next_url=more

@@ -1,33 +1,33 @@
 """Shows: read one, start one."""
 
 from flask import Blueprint, abort, redirect, render_template, request, url_for
-from sqlmodel import Session, select
+from sqlmodel import Session
 from werkzeug import Response
 
 from service import catalogue, publishing
 from service.catalogue import PersonLink
 from service.context import dare
 from service.failures import note
-from service.identity.browser import me, publisher, signed_in
+from service.identity.browser import me, open_to_guests, publisher, viewer
 from service.publishing import PublishingError
-from storage.models import Community, Person, Show
+from storage.models import Person
 
 blueprint = Blueprint("shows", __name__, url_prefix="/shows")
 
 
 @blueprint.get("/<slug>")
-@signed_in
+@open_to_guests
 def show(slug: str) -> str:
     """Show one show and its talks, newest first."""
     with dare().database.begin() as session:
-        found = session.exec(select(Show).where(Show.slug == slug)).first()
+        found = catalogue.find_show(session, viewer(), slug)
         if found is None:
             abort(404)
         page = catalogue.newest(
-            session, me(), after=request.args.get("after"), within=catalogue.in_show(found.id)
+            session, viewer(), after=request.args.get("after"), within=catalogue.in_show(found.id)
         )
         owner = session.get(Person, found.owner_id)
-        community = session.get(Community, found.community_id) if found.community_id else None
+        community = catalogue.community_of(session, viewer(), found)
     more = url_for("shows.show", slug=slug, after=page.after) if page.after else None
     facts = {
         "title": found.title,
@@ -78,5 +78,8 @@ def create() -> Response | tuple[str, int]:
 
 def _form(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str:
     return render_template(
-        "shows/new.html", communities=catalogue.communities(session), errors=errors, typed=typed
+        "shows/new.html",
+        communities=catalogue.communities(session, me()),
+        errors=errors,
+        typed=typed,
     )

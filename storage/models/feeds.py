@@ -48,14 +48,28 @@ class FeedToken(Row, table=True):
     label: str = Field(default="", max_length=120)
     created_at: datetime = born()
     revoked_at: datetime | None = maybe_moment()
+    expires_at: datetime | None = maybe_moment()
     used_at: datetime | None = maybe_moment()
     used_by: str = Field(default="", max_length=120)
 
 
 class FeedKey(Row, table=True):
-    """The SHA-256 of one generation of a feed token, kept for ever so that it can answer 410."""
+    """The SHA-256 of one generation of a feed token, kept for ever so that it can answer 410.
+
+    `until` is when an older generation stops answering with a way to the newest; None is never.
+    """
 
     __tablename__ = "feed_key"
     key: str = Field(primary_key=True, max_length=64)
     token_id: int = Field(foreign_key="feed_token.id", ondelete="CASCADE", sa_type=BigInteger)
     generation: int = 1
+    until: datetime | None = maybe_moment()
+
+
+class FeedNetwork(Row, table=True):
+    """A network (cut to /24 or /64) from which a feed token was used; many at once are a leak."""
+
+    __tablename__ = "feed_network"
+    token_id: int = reference("feed_token.id", primary_key=True, index=False)
+    network: str = Field(primary_key=True, max_length=64)
+    seen_at: datetime = born()

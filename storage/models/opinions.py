@@ -62,6 +62,11 @@ class Comment(Row, table=True):
     at: float | None = None
     created_at: datetime = born()
     removed_at: datetime | None = maybe_moment()
+    # None while removed: by its author. A moderator's removal can be undone, an author's cannot.
+    removed_by: int | None = reference(
+        "person.id", delete="SET NULL", default=None, nullable=True, index=False
+    )
+    hidden_at: datetime | None = maybe_moment()
 
 
 class Position(Row, table=True):

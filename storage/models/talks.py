@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, text
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
 from sqlmodel import Field
 
 from storage.models.base import UUID, Row, born, identity, maybe_moment, opaque, reference
@@ -12,12 +12,26 @@ from storage.models.base import UUID, Row, born, identity, maybe_moment, opaque,
 STATES = ("draft", "uploading", "processing", "playable", "transcribing", "complete", "failed")
 # In these states the talk can be heard, whatever else is still being made of it.
 HEARABLE = ("playable", "transcribing", "complete")
+VISIBILITIES = ("organisation", "communities", "public")
+
+
+def _communities() -> Any:
+    """Return a column of community ids; NULL is everybody, an empty list nobody."""
+    return Field(default=None, sa_column=Column(ARRAY(BigInteger), nullable=True))
 
 
 class Show(Row, table=True):
-    """What RSS calls a channel: a line of episodes under one title."""
+    """What RSS calls a channel: a line of episodes under one title.
+
+    `community_id` is where it is at home; `audience` names the communities that may see it when
+    its visibility is `communities`, and is NULL otherwise.
+    """
 
     __tablename__ = "show"
+    __table_args__ = (
+        CheckConstraint("visibility in ('organisation','communities','public')", "visibility"),
+        CheckConstraint("(visibility = 'communities') = (audience is not null)", "audience"),
+    )
     id: int = identity()
     guid: UUID = opaque()
     slug: str = Field(unique=True, max_length=80)
@@ -29,6 +43,8 @@ class Show(Row, table=True):
         "community.id", delete="SET NULL", default=None, nullable=True
     )
     artwork_key: str | None = Field(default=None, max_length=200)
+    visibility: str = Field(default="organisation", max_length=12)
+    audience: list[int] | None = _communities()
     created_at: datetime = born()
     changed_at: datetime = born()
 
@@ -45,8 +61,12 @@ class Topic(Row, table=True):
 class Episode(Row, table=True):
     """One talk. `guid` never changes; `revision` counts replaced sources.
 
-    `published_at` is set once, when the talk first becomes playable; `changed_at` moves whenever
-    something that a feed shows has changed.
+    `published_at` is set once, when the talk first becomes playable, or when its author says so if
+    it is `held`; `changed_at` moves whenever something that a feed shows has changed.
+
+    Who may hear it: `show_audience` is a copy of its show's audience, `audience` narrows it further
+    (never widens); NULL is everybody, and both must let somebody pass. `public` is a copy too: the
+    show is public and the talk is not narrowed. `service/publishing.py` keeps the copies true.
     """
 
     __tablename__ = "episode"
@@ -96,6 +116,12 @@ class Episode(Row, table=True):
     withdrawn_by: int | None = reference(
         "person.id", delete="SET NULL", default=None, nullable=True, index=False
     )
+    held: bool = False
+    hidden_at: datetime | None = maybe_moment()
+    hidden_words: str = Field(default="", max_length=300)
+    show_audience: list[int] | None = _communities()
+    audience: list[int] | None = _communities()
+    public: bool = False
     changed_at: datetime = born()
     words: Any = Field(
         default=None,
@@ -125,6 +151,16 @@ class EpisodePerson(Row, table=True):
     episode_id: int = reference("episode.id", primary_key=True, index=False)
     person_id: int = reference("person.id", primary_key=True)
     role: str = Field(default="host", max_length=10)
+
+
+class Review(Row, table=True):
+    """A named person's leave to open a talk before it is out; a moderator's ends by itself."""
+
+    __tablename__ = "review"
+    episode_id: int = reference("episode.id", primary_key=True, index=False)
+    person_id: int = reference("person.id", primary_key=True)
+    created_at: datetime = born()
+    until: datetime | None = maybe_moment()
 
 
 class Source(Row, table=True):

@@ -220,7 +220,7 @@ def test_a_talk_is_told_whole_and_its_files_open_with_the_same_token(place):
     assert told["author"] == {"name": "Ana Lima", "ref": str(place.author.ref)}
     assert [topic["slug"] for topic in told["topics"]] == ["delivery", "kubernetes"]
     assert (told["duration"], told["state"], told["percent"]) == (60.0, "complete", 100)
-    assert (told["mine"], told["may_rate"], told["may_withdraw"]) == (False, True, False)
+    assert (told["mine"], told["may_rate"], told["may_moderate"]) == (False, True, False)
     assert told["video_url"] is None
     assert told["audio_url"] == f"/episodes/{place.talk.guid}/media/1/audio.mp3"
     captions = place.mine.get(told["captions_url"])

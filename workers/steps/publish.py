@@ -7,7 +7,7 @@ from workers.workplace import Task, Workplace, is_current, locked
 
 
 def publish(place: Workplace, task: Task) -> None:
-    """Make the talk playable and, the first time, published: in lists, search and feeds."""
+    """Make the talk playable and, unless it is held back, published: in lists, search, feeds."""
     place.tell(task, "publish", "Can be heard; the transcript follows", 0.2)
     with place.floor.database.begin() as session:
         episode = locked(session, task)
@@ -18,11 +18,12 @@ def publish(place: Workplace, task: Task) -> None:
         episode.state = "playable"
         episode.duration = sound.duration
         episode.playable_at = episode.changed_at = moment
-        episode.published_at = episode.published_at or moment
+        if not episode.held:
+            episode.published_at = episode.published_at or moment
         session.exec(
             update(EpisodeScore)
             .where(col(EpisodeScore.episode_id) == episode.id)
-            .values(listed=True)
+            .values(listed=episode.published_at is not None and episode.hidden_at is None)
         )
 
 
