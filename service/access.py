@@ -128,7 +128,7 @@ def visible(viewer: Viewer) -> ColumnElement[bool]:
         listed(viewer),
         col(Episode.author_id) == viewer.id,
         _reviewed_by(viewer),
-        and_(col(Episode.published_at).is_not(None), _moderated_by(viewer)),
+        moderated(viewer),
     )
 
 
@@ -137,8 +137,18 @@ def _reviewed_by(asker: Asker) -> ColumnElement[bool]:
         col(Review.episode_id) == col(Episode.id),
         col(Review.person_id) == asker.id,
         or_(col(Review.until).is_(None), col(Review.until) > func.now()),
+        # Once it is out, its audience decides; and what was withdrawn is nobody's to judge.
+        col(Episode.published_at).is_(None),
         col(Episode.withdrawn_at).is_(None),
     )
+
+
+def moderated(asker: Asker) -> ColumnElement[bool]:
+    """Return the condition of all episodes in whose affairs this asker has a say as moderator.
+
+    What was never published is nobody's affair but its people's.
+    """
+    return and_(col(Episode.published_at).is_not(None), _moderated_by(asker))
 
 
 def _moderated_by(asker: Asker) -> ColumnElement[bool]:
@@ -177,6 +187,16 @@ def communities_listed(viewer: Viewer) -> ColumnElement[bool]:
     return or_(col(Community.joining) != "group", col(Community.id).in_(viewer.communities))
 
 
+def admins() -> ColumnElement[bool]:
+    """Return the condition of all people who look after the house."""
+    return and_(col(Person.role) == "admin", col(Person.disabled_at).is_(None))
+
+
+def needs_second_factor(asker: Asker) -> bool:
+    """Whether a password alone is too little for what this asker may do to others."""
+    return asker.moderates_all
+
+
 def may_edit(asker: Asker, episode: Episode) -> bool:
     """Whether this asker may change an episode and its bytes."""
     return asker.may_publish and episode.author_id == asker.id
@@ -193,6 +213,26 @@ def may_moderate(asker: Asker, community_id: int | None) -> bool:
 def may_steward(asker: Asker, community_id: int) -> bool:
     """Whether this asker may change a community, its members and what stands in it."""
     return asker.moderates_all or community_id in asker.looks_after
+
+
+def may_invite(asker: Asker, community_id: int | None, role: str) -> bool:
+    """Whether this asker may invite somebody new, into a community or none, to have this role.
+
+    Admins may invite to anything; stewards to their community, and nobody to moderate the house.
+    """
+    if asker.is_admin:
+        return True
+    return role not in MODERATORS and community_id is not None and may_steward(asker, community_id)
+
+
+def may_found_communities(asker: Asker) -> bool:
+    """Whether this asker may make communities, and say whether a provider's groups fill them."""
+    return asker.is_admin
+
+
+def may_see_members(asker: Asker, community_id: int) -> bool:
+    """Whether this asker may read who belongs to a community: who does, and who looks after it."""
+    return community_id in asker.communities or may_steward(asker, community_id)
 
 
 def sees_show(viewer: Viewer, show: Show) -> bool:

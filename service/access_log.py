@@ -12,6 +12,8 @@ _SECRETS = (
     (re.compile(r"^/f/[^/]*"), "/f/…"),
     (re.compile(r"^/m/[^/]*/[^/]*"), "/m/…/…"),
     (re.compile(r"^/set-up/[^/]*"), "/set-up/…"),
+    (re.compile(r"^/invitations/[^/]*"), "/invitations/…"),
+    (re.compile(r"^/resets/[^/]*"), "/resets/…"),
 )
 
 

@@ -12,7 +12,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from service import assets, failures, headers, presentation
 from service.access import Asker
+from service.floods import Floods
 from service.identity import browser
+from service.limits import TooFastError
 from storage.floor import Floor, open_floor
 from storage.objects import PART
 from storage.settings import LOOPBACK, Settings, load_settings
@@ -20,18 +22,31 @@ from storage.settings import LOOPBACK, Settings, load_settings
 ROOT = Path(__file__).parent.parent
 SMALL_BODY = 1024**2
 ROUTES = (
+    "access_tokens",
     "account",
+    "admin",
+    "admin_groups",
+    "admin_invitations",
+    "admin_log",
+    "admin_people",
     "api",
     "communities",
+    "embed",
     "episodes",
     "feeds",
     "health",
     "help",
     "home",
+    "links",
     "media",
+    "moderation",
     "my_feeds",
+    "notices",
     "people",
+    "privacy",
+    "providers",
     "search",
+    "second_factor",
     "set_up",
     "shows",
     "sign_in",
@@ -56,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     known.check_origin()
     known.check_secret()
     known.check_people()
+    known.check_embedding()
     app = Flask(
         "service",
         template_folder=str(ROOT / "templates"),
@@ -69,6 +85,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["dare"] = open_floor(
         known, pool=max(4, min(20, known.web_threads)), name="dare-web"
     )
+    app.extensions["dare-floods"] = Floods()
     if known.trusted_proxies:
         hops = known.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
@@ -87,7 +104,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
     secure = settings.origin.startswith("https:")
 
     @app.before_request
-    def admit() -> None:
+    def admit() -> Any:
         g.nonce = secrets.token_urlsafe(16)
         g.request_id = secrets.token_hex(6)
         # Links are built from the settings, so a forged Host can at most be asked about: refuse it.
@@ -95,18 +112,16 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
             browser.nobody()
             abort(421)
         rule = browser.rule_of(request.endpoint)
-        if rule in {"keyed", None} or request.endpoint == "static":
-            browser.nobody()
-        else:
-            browser.load()
+        _identify(app, rule)
         request.max_content_length = _most_bytes(settings, rule, request.endpoint)
         if rule is None:
-            return  # no such route, or not by this method: 404 and 405 follow
+            return None  # no such route, or not by this method: 404 and 405 follow
         if request.path.startswith("/api/") and rule != "open" and browser.asker() is None:
             abort(401)
         reason = browser.why_not_by_token(rule) or browser.check_origin_of_change()
         if reason is not None:
             abort(403, reason)
+        return browser.second_factor_owed()
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -114,6 +129,34 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
         if "nonce" not in g:
             g.nonce = secrets.token_urlsafe(16)
         return headers.protect(browser.keep_cookies(response), secure=secure)
+
+
+def _identify(app: Flask, rule: str | None) -> None:
+    """Find out who asks, where that matters; a network that asks too often as nobody is refused.
+
+    Raises:
+        TooFastError: see `_hold_back`.
+    """
+    browser.nobody()
+    if rule == "keyed" or request.endpoint in {"static", "health.show"}:
+        return
+    if not browser.shows_something():
+        _hold_back(app)  # before any query
+    elif rule is not None:
+        browser.load()
+        if browser.asker() is None:
+            _hold_back(app)
+
+
+def _hold_back(app: Flask) -> None:
+    """Count a request of nobody's.
+
+    Raises:
+        TooFastError: its network asked for more than anybody may who is not signed in.
+    """
+    wait = app.extensions["dare-floods"].anonymous.wait(browser.network())
+    if wait:
+        raise TooFastError(wait)
 
 
 def _most_bytes(settings: Settings, rule: str | None, endpoint: str | None) -> int:
@@ -146,6 +189,7 @@ def _wire_templates(app: Flask, settings: Settings) -> None:
             "csrf_token": browser.csrf_token(),
             "nonce": g.nonce,
             "organisation": settings.organisation,
+            "origin": settings.origin,
             "notes": failures.taken_notes(),
         }
 

@@ -30,6 +30,7 @@ from storage.models import (
     Person,
     Position,
     Rendition,
+    Review,
     Show,
     Source,
     Topic,
@@ -90,6 +91,8 @@ class Row:
     why: str | None
     score: float
     withdrawn: bool = False
+    hidden: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,7 @@ class Talk:
     mine: bool
     may_rate: bool
     may_moderate: bool
+    asked_to_review: bool
     rating: ledger.Spread | None
     why: explain.Why
     step: str
@@ -209,6 +213,8 @@ def _row(
         why=explain.why(evidence).sentence if why else None,
         score=score.score if score else 0.0,
         withdrawn=episode.withdrawn_at is not None,
+        hidden=episode.hidden_at is not None,
+        held=episode.held and episode.published_at is None,
     )
 
 
@@ -328,6 +334,25 @@ def continuing(session: Session, viewer: Viewer, limit: int = 6) -> list[Row]:
         .limit(limit)
     )
     return _rows(session, viewer, query)
+
+
+def asked_to_review(session: Session, asker: Asker, limit: int = 20) -> list[Row]:
+    """Return the talks that are not out yet and that somebody has asked this person to review."""
+    asked = select(Review.episode_id).where(
+        col(Review.person_id) == asker.id, col(Review.until).is_(None)
+    )
+    query = (
+        _rows_query(asker)
+        .where(
+            access.visible(asker),
+            col(Episode.published_at).is_(None),
+            col(Episode.author_id) != asker.id,
+            col(Episode.id).in_(asked),
+        )
+        .order_by(col(Episode.id).desc())
+        .limit(limit)
+    )
+    return _rows(session, asker, query)
 
 
 def mine(session: Session, asker: Asker, limit: int = 100) -> list[Row]:
@@ -475,6 +500,7 @@ def talk(session: Session, viewer: Viewer, guid: str) -> Talk | None:
         mine=isinstance(viewer, Asker) and access.may_edit(viewer, episode),
         may_rate=isinstance(viewer, Asker) and ledger.may_rate(session, viewer, episode),
         may_moderate=isinstance(viewer, Asker) and _may_moderate(session, viewer, episode),
+        asked_to_review=_is_asked_to_review(session, viewer, episode),
         rating=ledger.spread(session, episode.id) if rated else None,
         why=explain.why(Evidence(score.count, score.total) if score else Evidence()),
         step=progress.step if progress else "",
@@ -488,6 +514,14 @@ def _may_moderate(session: Session, asker: Asker, episode: Episode) -> bool:
     # Their own talk they withdraw; nobody moderates themselves.
     show = session.get_one(Show, episode.show_id)
     return episode.author_id != asker.id and access.may_moderate(asker, show.community_id)
+
+
+def _is_asked_to_review(session: Session, viewer: Viewer, episode: Episode) -> bool:
+    """Whether the author has asked this viewer to look at a talk that is not out."""
+    if episode.published_at is not None or not isinstance(viewer, Asker):
+        return False
+    review = session.get(Review, (episode.id, viewer.id))
+    return review is not None and review.until is None
 
 
 def _renditions(session: Session, episode: Episode) -> dict[str, Rendition]:

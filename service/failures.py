@@ -10,7 +10,10 @@ from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from service.delivery import refusal
+from service.headers import SECRET_PATHS
 from service.identity.passwords import TooBusyError
+from service.identity.people import LastAdminError
 from service.limits import TooFastError
 from service.publishing import NotNowError, NotThereError, PublishingError
 from service.rating.ledger import RatingError
@@ -47,8 +50,15 @@ def answer(
     errors: dict[str, str] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return a failure as this request wants it: a page, or problem details (RFC 9457)."""
+    """Return a failure as this request wants it: a page, or problem details (RFC 9457).
+
+    At secret addresses it is a sentence of plain text, as podcast apps show it.
+    """
     sentence = detail or SENTENCES.get(status, "This did not work.")
+    if request.path.startswith(SECRET_PATHS):
+        response = refusal(status, sentence)
+        response.headers.update(headers or {})
+        return response
     response = (
         _problem(status, sentence, errors)
         if _wants_json()
@@ -113,6 +123,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(NotThereError, lambda _: answer(404))
     app.register_error_handler(NotNowError, lambda error: answer(409, str(error)))
+    app.register_error_handler(LastAdminError, lambda error: answer(409, str(error)))
     app.register_error_handler(
         PublishingError, lambda error: answer(422, str(error), errors=error.errors)
     )

@@ -11,20 +11,27 @@ POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; "
     "worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
-    "object-src 'none'; frame-ancestors 'none'"
+    "object-src 'none'; frame-ancestors {frames}"
 )
 # Bytes that somebody uploaded, or that were made of them: they may show themselves, nothing more.
-SANDBOX = "default-src 'none'; sandbox"
+SANDBOX = "default-src 'none'; sandbox; frame-ancestors 'none'"
+# Addresses that are secrets themselves: no other site may learn them from a Referer.
+SECRET_PATHS = ("/f/", "/m/")
+
+
+def policy(*, frames: str = "'none'") -> str:
+    """Return the policy of a page of ours with this answer's nonce; `frames` says who may frame."""
+    return POLICY.format(nonce=g.nonce, frames=frames)
 
 
 def protect(response: Response, *, secure: bool) -> Response:
     """Add what every answer carries; what a view has set itself stays."""
     html = response.mimetype == "text/html"
-    policy = POLICY.format(nonce=g.nonce) if html else SANDBOX
+    secret = request.path.startswith(SECRET_PATHS)
     defaults = {
-        "Content-Security-Policy": policy,
+        "Content-Security-Policy": policy() if html else SANDBOX,
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer" if secret else "same-origin",
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS,

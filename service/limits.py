@@ -33,6 +33,7 @@ EXPORTS = Limit("export", 2, 86_400)
 RESETS = Limit("reset", 3, 3600)
 INVITATIONS = Limit("invitation", 200, 3600)
 JOINING = Limit("joining", 20, 3600)
+REVIEWS = Limit("review", 60, 3600)
 
 
 def in_words(seconds: int) -> str:
@@ -68,3 +69,11 @@ def spend(session: Session, limit: Limit, who: object) -> None:
     if used > limit.most:
         passed = (datetime.now(UTC) - since).total_seconds()
         raise TooFastError(limit.seconds - passed)
+
+
+def give_back(session: Session, limit: Limit, who: object) -> None:
+    """Take back one use by `who` that should not have counted."""
+    session.execute(
+        text("UPDATE allowance SET used = greatest(used - 1, 0) WHERE bucket = :bucket"),
+        {"bucket": f"{limit.name}:{who}"[:160]},
+    )

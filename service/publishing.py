@@ -8,6 +8,8 @@ import hashlib
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
@@ -20,6 +22,7 @@ from service.access import Asker
 from service.rating import ledger
 from service.uploads import receiving
 from service.uploads.receiving import UploadError
+from storage import audit
 from storage.floor import Floor
 from storage.models import (
     Community,
@@ -62,13 +65,17 @@ class NotNowError(Exception):
 
 @dataclass(frozen=True)
 class Draft:
-    """What an author says of a talk, as typed."""
+    """What an author says of a talk, as typed.
+
+    `held` is whether it waits for its author's word once it is ready: yes or no; empty leaves it.
+    """
 
     title: str
     notes: str = ""
     language: str = ""
     topics: str = ""
     show: str = ""
+    held: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,50 @@ def slug_of(text: str, fallback: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or fallback
 
 
+@contextmanager
+def gathered(errors: dict[str, str]) -> Iterator[None]:
+    """Keep what is wrong in `errors` and go on, so that a form is told everything at once."""
+    try:
+        yield
+    except PublishingError as error:
+        errors.update(error.errors)
+
+
+def clean_show(title: str, description: str) -> tuple[str, str]:
+    """Return a show's title and description as they will be stored.
+
+    Raises:
+        PublishingError: no title, a title over 200, a description over 4,000.
+    """
+    errors: dict[str, str] = {}
+    name, about = one_line(title), many_lines(description)
+    if not name:
+        errors["title"] = "A show needs a title."
+    elif len(name) > TITLE_MOST:
+        errors["title"] = f"The title has {len(name)} characters; {TITLE_MOST} is the most."
+    if len(about) > 4000:
+        errors["description"] = f"The description has {len(about)} characters; 4000 is the most."
+    if errors:
+        raise PublishingError(errors)
+    return name, about
+
+
+def home_of(session: Session, asker: Asker, community: str) -> Community:
+    """Return the community of this slug, in which a show may be at home: one's own.
+
+    Raises:
+        PublishingError: this person belongs to no such community.
+    """
+    found = session.exec(
+        select(Community).where(
+            Community.slug == community, col(Community.id).in_(asker.communities)
+        )
+    ).first()
+    if found is None:
+        raise PublishingError({"community": "Choose a community that you belong to."})
+    return found
+
+
 def create_show(
     session: Session,
     asker: Asker,
@@ -154,27 +205,17 @@ def create_show(
     """
     if not asker.may_publish:
         raise NotThereError
+    name = about = ""
     errors: dict[str, str] = {}
-    name, about = one_line(title), many_lines(description)
-    if not name:
-        errors["title"] = "A show needs a title."
-    elif len(name) > TITLE_MOST:
-        errors["title"] = f"The title has {len(name)} characters; {TITLE_MOST} is the most."
-    if len(about) > 4000:
-        errors["description"] = f"The description has {len(about)} characters; 4000 is the most."
     group = None
-    if community:
-        group = session.exec(
-            select(Community).where(
-                Community.slug == community, col(Community.id).in_(asker.communities)
-            )
-        ).first()
-        if group is None:
-            errors["community"] = "Choose a community that you belong to."
+    with gathered(errors):
+        name, about = clean_show(title, description)
+    with gathered(errors):
+        group = home_of(session, asker, community) if community else None
     if errors:
         raise PublishingError(errors)
     show = Show(
-        slug=_free_slug(session, slug_of(name, "show")),
+        slug=free_slug(session, Show, slug_of(name, "show")),
         title=name,
         description=about,
         language=language or "en",
@@ -186,10 +227,11 @@ def create_show(
     return show
 
 
-def _free_slug(session: Session, wanted: str) -> str:
-    # One at a time, until the caller commits: two shows of one name get two addresses.
+def free_slug(session: Session, table: type[Show | Community], wanted: str) -> str:
+    """Return an address part that no row of this table has, kept free until the caller commits."""
+    # One at a time, until the caller commits: two things of one name get two addresses.
     session.execute(select(func.pg_advisory_xact_lock(NAMING)))
-    taken = session.exec(select(Show.slug).where(Show.slug == wanted)).first()
+    taken = session.exec(select(table.slug).where(table.slug == wanted)).first()
     return wanted if taken is None else f"{wanted}-{secrets.token_hex(3)}"
 
 
@@ -226,6 +268,7 @@ def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
         raise NotThereError
     cleaned = clean(draft)
     show = own_show(session, asker, draft.show)
+    _keep_audience(session, show)
     episode = Episode(
         show_id=show.id,
         show_audience=show.audience,
@@ -234,6 +277,7 @@ def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
         title=cleaned.title,
         notes=cleaned.notes,
         language=cleaned.language,
+        held=draft.held == "yes",
     )
     session.add(episode)
     session.flush()
@@ -252,13 +296,27 @@ def save(session: Session, asker: Asker, guid: str, draft: Draft) -> Episode:
     """
     episode = mine(session, asker, guid, lock=True)
     cleaned = clean(draft)
-    if draft.show:
-        move(episode, own_show(session, asker, draft.show))
+    if draft.show and draft.show != session.get_one(Show, episode.show_id).slug:
+        show = own_show(session, asker, draft.show)
+        _keep_audience(session, show)
+        move(episode, show)
+    if draft.held and episode.playable_at is None:
+        # Later it is let out by its author's word alone: a form left open must not do it.
+        episode.held = draft.held == "yes"
     episode.title, episode.notes = cleaned.title, cleaned.notes
     episode.language = cleaned.language or episode.language
     episode.changed_at = now()
     _set_topics(session, episode, cleaned.topics)
     return episode
+
+
+def _keep_audience(session: Session, show: Show) -> None:
+    """Read who may see a show as it is now, and keep it so until the caller commits.
+
+    `visibility.set_show` locks the show for itself and changes the copies on its episodes: one
+    that comes in meanwhile must not bring a copy of what was. A talk is locked before its show.
+    """
+    session.refresh(show, with_for_update={"read": True, "key_share": True})
 
 
 def move(episode: Episode, show: Show) -> None:
@@ -452,7 +510,7 @@ def retry(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
     return episode
 
 
-def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
+def withdraw(session: Session, asker: Asker, guid: str, *, network: str = "") -> Episode:
     """Take one's own talk off every page, list and feed. Its address then answers like none.
 
     Raises:
@@ -463,30 +521,52 @@ def withdraw(session: Session, asker: Asker, guid: str) -> Episode:
         episode.withdrawn_at = episode.changed_at = now()
         episode.withdrawn_by = asker.id
         relist(session, episode)
+        _note(session, asker, "withdrawn", episode, network)
     return episode
 
 
-def restore(session: Session, floor: Floor, asker: Asker, guid: str) -> Episode:
+def _note(session: Session, asker: Asker, act: str, episode: Episode, network: str) -> None:
+    audit.record(
+        session,
+        act,
+        actor=asker.ref,
+        subject_kind="episode",
+        subject=str(episode.guid),
+        network=network,
+    )
+
+
+def restore(
+    session: Session, floor: Floor, asker: Asker, guid: str, *, network: str = ""
+) -> Episode:
     """Put one's own withdrawn talk back; what was not finished before is made now.
 
     Raises:
         NotThereError: no such talk of this asker's.
-        NotNowError: somebody else withdrew it.
+        NotNowError: somebody else withdrew it, or a moderator has hidden it.
     """
     episode = mine(session, asker, guid, lock=True)
+    if episode.hidden_at is not None:
+        raise NotNowError("This talk was hidden by a moderator, who alone can bring it back.")
     if episode.withdrawn_at is None:
         return episode
     if episode.withdrawn_by != asker.id:
         raise NotNowError("This talk was withdrawn by a moderator, who alone can put it back.")
+    put_back(session, floor, episode)
+    _note(session, asker, "restored", episode, network)
+    return episode
+
+
+def put_back(session: Session, floor: Floor, episode: Episode) -> None:
+    """Undo a withdrawal, whoever's it was; what was not finished before is made now."""
     episode.withdrawn_at = episode.withdrawn_by = None
     episode.changed_at = now()
     relist(session, episode)
     if episode.state in UNFINISHED:
         _queue(session, floor, episode)
-    return episode
 
 
-def publish(session: Session, asker: Asker, guid: str) -> Episode:
+def publish(session: Session, asker: Asker, guid: str, *, network: str = "") -> Episode:
     """Let out a talk that was held back, as soon as it can be heard.
 
     Raises:
@@ -496,6 +576,7 @@ def publish(session: Session, asker: Asker, guid: str) -> Episode:
     episode.held = False
     if episode.playable_at is not None and episode.published_at is None:
         episode.published_at = episode.changed_at = now()
+        _note(session, asker, "published", episode, network)
     relist(session, episode)
     return episode
 

@@ -5,7 +5,10 @@ delete them. Every minute at most, a worker links the rows that are not linked y
 covers the row and the link before it, so a row that was changed, taken away or slipped in later
 breaks the chain at its place. The hashes are HMACs under a key derived from the server's secret:
 whoever can write to the database alone cannot forge them. Rows can be let go by retention, oldest
-first; their links stay.
+first; their links stay, and a row of its own says up to where.
+
+What no chain can show by itself is that its newest end was cut off: for that, whoever checks notes
+the head, and asks later whether it is still there.
 """
 
 import hashlib
@@ -16,28 +19,112 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
-from sqlmodel import Session, col, delete, func, select
+from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, select, text
+from sqlmodel import Session, col
 
 from storage.models import Audit, AuditLink, now
 
+# What is written down, each act in the past tense. A test keeps this list and the house alike.
+ACTS = (
+    "account-disabled",
+    "account-enabled",
+    "account-made",
+    "audit-downloaded",
+    "audit-let-go",
+    "community-changed",
+    "community-founded",
+    "dismissed",
+    "emergency-changed",
+    "erased",
+    "exported",
+    "feed-made",
+    "feed-replaced",
+    "feed-revoked",
+    "feed-rotated",
+    "feed-used-widely",
+    "grant-made",
+    "grant-removed",
+    "group-added",
+    "group-removed",
+    "hidden",
+    "invitation-taken-back",
+    "invited",
+    "join-declined",
+    "joined",
+    "left",
+    "membership-changed",
+    "membership-ended",
+    "opened-as-moderator",
+    "password-changed",
+    "proved-again",
+    "provider-linked",
+    "provider-unlinked",
+    "published",
+    "removed",
+    "reported",
+    "reset-asked",
+    "reset-started",
+    "restored",
+    "review-asked",
+    "review-ended",
+    "role-changed",
+    "second-factor-changed",
+    "session-ended",
+    "sign-in-failed",
+    "signed-in",
+    "signed-out",
+    "signed-out-by-provider",
+    "token-made",
+    "token-revoked",
+    "undone",
+    "visibility-changed",
+    "withdrawn",
+)
 # One sealer at a time.
 SEALING = 0x6461726503
 START = "0" * 64
 BATCH = 1000
-# Writers may commit later than they took their number; older rows without a link are suspicious.
+# What one sealing links at most, so that its transaction stays short after a long pause.
+MOST = 50_000
+# Writers commit a moment after they took their number, never this long: no statement may take more
+# than half a minute. So a number that is older than this and has no link came in another way.
 PATIENCE = timedelta(minutes=10)
+LET_GO = "audit-let-go"
+LOG = "audit"
+# How many of the newest links the page checks; `dare audit verify` checks all.
+NEWEST = 100
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check of the chain found. `broken` says where and how, or is empty."""
+    """What a check of the chain found. `broken` says where and how, or is empty.
+
+    `rows` stand in the chain, `let_go` of its links lost their rows to retention, `waiting` rows
+    are not linked yet; `noted` is the position of the head that was asked for, 0 if there is none.
+    """
 
     rows: int
     head: str
     let_go: int
     waiting: int
     broken: str = ""
+    noted: int = 0
+
+
+@dataclass(frozen=True)
+class End:
+    """The newest end of the chain: its last link, and whether the newest rows fit theirs."""
+
+    position: int
+    head: str
+    sealed_at: datetime | None
+    waiting: int
+    oldest: datetime | None
+    holds: bool
+
+    def is_late(self, at: datetime | None = None) -> bool:
+        """Whether rows wait for a link for longer than a running worker would let them."""
+        return self.oldest is not None and self.oldest < (at or now()) - PATIENCE
 
 
 def record(
@@ -71,7 +158,21 @@ def _key(secret: bytes) -> bytes:
     return hmac.digest(secret, b"audit", "sha256")
 
 
-def _hash(key: bytes, before: str, row: Audit) -> str:
+# The row as the database holds it, never as an object of this process remembers it.
+ROW = (
+    col(Audit.id),
+    col(Audit.at),
+    col(Audit.act),
+    col(Audit.actor),
+    col(Audit.subject_kind),
+    col(Audit.subject),
+    col(Audit.network),
+    col(Audit.facts),
+)
+LINK = (col(AuditLink.position), col(AuditLink.audit_id), col(AuditLink.hash))
+
+
+def _hash(key: bytes, before: str, row: Row[Any]) -> str:
     told = [
         before,
         row.id,
@@ -87,72 +188,213 @@ def _hash(key: bytes, before: str, row: Audit) -> str:
     return hmac.new(key, canonical.encode(), hashlib.sha256).hexdigest()
 
 
-def seal(session: Session, secret: bytes) -> int:
-    """Link the rows that have no link yet, at most a thousand; return how many."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SEALING})
-    last = session.exec(select(AuditLink).order_by(col(AuditLink.position).desc()).limit(1)).first()
-    position, before = (last.position, last.hash) if last else (0, START)
-    linked = select(AuditLink.audit_id)
-    rows = session.exec(
-        select(Audit).where(col(Audit.id).not_in(linked)).order_by(col(Audit.id)).limit(BATCH)
-    ).all()
-    key = _key(secret)
-    for row in rows:
-        position, before = position + 1, _hash(key, before, row)
-        session.add(AuditLink(position=position, audit_id=row.id, hash=before))
+def _unlinked() -> ColumnElement[bool]:
+    # Not NOT IN, whose plan is quadratic once the inner list outgrows the memory of one sort.
+    return ~exists().where(col(AuditLink.audit_id) == col(Audit.id))
+
+
+def _settled(session: Session, at: datetime) -> int:
+    """Return a number up to which no honest row can still come: that of rows linked long ago.
+
+    Found from the newest link backwards, past those of the last minutes, so the cost does not grow
+    with the log. Within a batch links follow the numbers; the largest of a batch's length is
+    therefore at or near the largest of all, and too small a number only costs a longer look.
+    """
+    last = session.execute(
+        select(col(AuditLink.position))
+        .where(col(AuditLink.sealed_at) < at - PATIENCE)
+        .order_by(col(AuditLink.position).desc())
+        .limit(1)
+    ).scalar()
+    if last is None:
+        return 0
+    newest = (
+        select(col(AuditLink.audit_id))
+        .where(col(AuditLink.position) > last - BATCH, col(AuditLink.position) <= last)
+        .subquery()
+    )
+    return int(session.execute(select(func.max(newest.c.audit_id))).scalar_one())
+
+
+def seal(session: Session, secret: bytes, at: datetime | None = None) -> int:
+    """Link the rows that have no link yet, at most 50,000; return how many.
+
+    Looks only at rows of the last minutes and those that wait, however long the log is. Returns 0
+    at once while another sealer is at it. `at` is the present moment, for tests.
+    """
     session.flush()
-    return len(rows)
-
-
-def verify(session: Session, secret: bytes, at: datetime | None = None) -> Verdict:
-    """Walk the whole chain and say whether it holds; the first break is named."""
-    key, before, rows, let_go = _key(secret), START, 0, 0
-    for link, row in _chain(session):
-        if link.position != rows + let_go + 1:
-            return Verdict(rows, before, let_go, 0, f"Link {rows + let_go + 1} is missing.")
-        if row is None:
-            if rows:
-                words = f"Row {link.audit_id} is missing (link {link.position})."
-                return Verdict(rows, before, let_go, 0, words)
-            let_go += 1
-        else:
-            rows += 1
-            if _hash(key, before, row) != link.hash:
-                words = f"Row {row.id} of {row.at:%Y-%m-%d %H:%M:%S} UTC was changed."
-                return Verdict(rows, before, let_go, 0, words)
-        before = link.hash
-    waiting, oldest = session.execute(
-        select(func.count(), func.min(Audit.at)).where(
-            col(Audit.id).not_in(select(AuditLink.audit_id))
-        )
-    ).one()
-    broken = ""
-    if oldest is not None and oldest < (at or now()) - PATIENCE:
-        broken = f"{waiting} rows stand outside the chain; is a worker running?"
-    return Verdict(rows, before, let_go, waiting, broken)
-
-
-def _chain(session: Session) -> Iterator[tuple[AuditLink, Audit | None]]:
-    position = 0
-    while True:
-        batch = session.execute(
-            select(AuditLink, Audit)
-            .join(Audit, col(Audit.id) == col(AuditLink.audit_id), isouter=True)
-            .where(col(AuditLink.position) > position)
-            .order_by(col(AuditLink.position))
+    mine = text("SELECT pg_try_advisory_xact_lock(:key)")
+    if not session.execute(mine, {"key": SEALING}).scalar_one():
+        return 0
+    moment, key = at or now(), _key(secret)
+    last = session.execute(select(*LINK).order_by(col(AuditLink.position).desc()).limit(1)).first()
+    position, before = (last.position, last.hash) if last else (0, START)
+    begun, after = position, _settled(session, moment)
+    while position - begun < MOST:
+        rows = session.execute(
+            select(*ROW)
+            .where(col(Audit.id) > after, _unlinked())
+            .order_by(col(Audit.id))
             .limit(BATCH)
         ).all()
-        if not batch:
-            return
-        yield from batch
-        position = batch[-1][0].position
+        links = []
+        for row in rows:
+            position, before, after = position + 1, _hash(key, before, row), row.id
+            links.append(
+                {"position": position, "audit_id": row.id, "hash": before, "sealed_at": moment}
+            )
+        if links:
+            session.execute(insert(AuditLink), links)
+        if len(rows) < BATCH:
+            break
+    return position - begun
 
 
-def let_go(session: Session, before: datetime) -> int:
-    """Delete linked rows older than a moment, as retention asks; return how many."""
-    session.execute(text("SET LOCAL dare.retention = 'audit'"))
-    gone = session.exec(
-        delete(Audit).where(col(Audit.at) < before, col(Audit.id).in_(select(AuditLink.audit_id)))
+def verify(
+    session: Session, secret: bytes, at: datetime | None = None, *, noted: str = ""
+) -> Verdict:
+    """Walk the whole chain and say whether it holds; the first break is named.
+
+    `noted` is a head written down earlier: the verdict says at which link it stands. Reads the log
+    as one stream that sees one moment, so neither its length nor a retention beside it matters.
+    """
+    key, before, rows, let_go, found = _key(secret), START, 0, 0, 0
+    allowed = _let_go_up_to(session)
+    for entry in _chain(session):
+        place = rows + let_go + 1
+        broken = ""
+        if entry.position != place:
+            broken = f"Link {place} is missing."
+        elif entry.id is None and place > allowed:
+            broken = f"Row {entry.audit_id} is missing (link {place})."
+        elif entry.id is not None and _hash(key, before, entry) != entry.hash:
+            broken = f"Row {entry.id} of {_said(entry.at)} does not fit link {place}."
+        if broken:
+            return Verdict(rows, before, let_go, 0, broken, found)
+        rows, let_go = (rows, let_go + 1) if entry.id is None else (rows + 1, let_go)
+        before = entry.hash
+        if noted and hmac.compare_digest(noted.strip().lower().encode(), before.encode()):
+            found = place
+    waiting, broken = _outside(session, at or now())
+    return Verdict(rows, before, let_go, waiting, broken, found)
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _outside(session: Session, at: datetime) -> tuple[int, str]:
+    """Return how many rows wait for a link, and what is wrong with that."""
+    slipped = session.execute(
+        select(col(Audit.id), col(Audit.at))
+        .where(_unlinked(), col(Audit.id) <= _settled(session, at))
+        .order_by(col(Audit.id))
+        .limit(1)
+    ).first()
+    waiting, oldest = session.execute(
+        select(func.count(), func.min(col(Audit.at))).where(_unlinked())
+    ).one()
+    if slipped is not None:
+        return waiting, f"Row {slipped.id} of {_said(slipped.at)} was slipped in: it has no link."
+    if oldest is not None and oldest < at - PATIENCE:
+        return waiting, f"{waiting} rows stand outside the chain; is a worker running?"
+    return waiting, ""
+
+
+def _chain(session: Session) -> Iterator[Row[Any]]:
+    found = session.execute(
+        select(*LINK, *ROW)
+        .select_from(AuditLink)
+        .join(Audit, col(Audit.id) == col(AuditLink.audit_id), isouter=True)
+        .order_by(col(AuditLink.position)),
+        execution_options={"stream_results": True, "yield_per": BATCH},
     )
+    try:
+        yield from found
+    finally:
+        found.close()
+
+
+def end(session: Session, secret: bytes, at: datetime | None = None) -> End:
+    """Return the newest end of the chain, with its newest hundred rows checked.
+
+    Three statements whose cost does not grow with the log, for a page.
+    """
+    moment, key = at or now(), _key(secret)
+    newest = session.execute(
+        select(*LINK, col(AuditLink.sealed_at), *ROW)
+        .select_from(AuditLink)
+        .join(Audit, col(Audit.id) == col(AuditLink.audit_id), isouter=True)
+        .order_by(col(AuditLink.position).desc())
+        .limit(NEWEST + 1)
+    ).all()
+    links = newest[::-1]
+    pairs = list(zip([None, *links], links, strict=False))
+    # The oldest of those at hand has nothing before it to be checked against, but at the start.
+    if links and links[0].position != 1:
+        pairs = pairs[1:]
+    holds = all(
+        one.position == (last.position if last else 0) + 1
+        and (one.id is None or _hash(key, last.hash if last else START, one) == one.hash)
+        for last, one in pairs
+    )
+    waiting, oldest = session.execute(
+        select(func.count(), func.min(col(Audit.at))).where(
+            col(Audit.id) > _settled(session, moment), _unlinked()
+        )
+    ).one()
+    if not newest:
+        return End(0, START, None, waiting, oldest, holds=True)
+    last = newest[0]
+    return End(last.position, last.hash, last.sealed_at, waiting, oldest, holds=holds)
+
+
+def _let_go_up_to(session: Session) -> int:
+    """Return the link up to which retention has let rows go; 0 when it never has."""
+    told = session.execute(
+        select(col(Audit.facts)["position"].as_integer())
+        .where(
+            col(Audit.subject) == LOG,
+            col(Audit.act) == LET_GO,
+            col(Audit.facts)["position"].is_not(None),
+        )
+        .order_by(col(Audit.id).desc())
+        .limit(1)
+    ).scalar()
+    return told or 0
+
+
+def let_go(session: Session, before: datetime, most: int = 10 * BATCH) -> int:
+    """Delete linked rows older than a moment, the oldest `most` of them; return how many.
+
+    Ends at the first link whose row is younger, so that what is gone is always the beginning of
+    the chain. Writes down itself how many and up to where, since `verify` takes no other gap.
+    """
+    gone = _let_go_up_to(session)
+    oldest = session.execute(
+        select(col(AuditLink.position), col(AuditLink.audit_id), col(Audit.at))
+        .join(Audit, col(Audit.id) == col(AuditLink.audit_id), isouter=True)
+        .where(col(AuditLink.position) > gone)
+        .order_by(col(AuditLink.position))
+        .limit(most)
+    ).all()
+    young = next((n for n, row in enumerate(oldest) if row.at is None or row.at >= before), None)
+    old = oldest[:young]
+    if not old:
+        return 0
+    session.execute(text("SET LOCAL dare.retention = 'audit'"))
+    gone_now = select(col(AuditLink.audit_id)).where(
+        col(AuditLink.position) > gone, col(AuditLink.position) <= old[-1].position
+    )
+    session.execute(delete(Audit).where(col(Audit.id).in_(gone_now)))
     session.execute(text("SET LOCAL dare.retention = ''"))
-    return int(gone.rowcount)
+    record(
+        session,
+        LET_GO,
+        subject_kind=LOG,
+        subject=LOG,
+        count=len(old),
+        position=old[-1].position,
+    )
+    session.flush()
+    return len(old)

@@ -22,6 +22,11 @@ def speech(guid: UUID, revision: int) -> str:
     return f"speech/{guid}/{revision}/{uuid4().hex}.flac"
 
 
+def export(ref: UUID) -> str:
+    """Return a fresh key for the archive of everything that is kept about a person."""
+    return f"exports/{ref}/{uuid4().hex}.zip"
+
+
 def artwork(guid: UUID) -> str:
     """Return a fresh key for a show's picture."""
     return f"artwork/{guid}/{uuid4().hex}.jpg"

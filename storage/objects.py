@@ -192,3 +192,13 @@ class ObjectStore:
         except ClientError as error:
             if not _is_missing(error):
                 raise StoreError(f"The object store could not end an upload: {error}") from error
+
+    def unfinished(self, prefix: str) -> list[tuple[str, str]]:
+        """Return (key, upload) of the uploads in parts under `prefix` that were never joined."""
+        with _explained("list uploads"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
+            return [
+                (one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads", [])
+            ]

@@ -8,7 +8,11 @@ Environment variables are read here and nowhere else.
 
 import json
 import os
+import re
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -16,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -23,6 +28,8 @@ from pydantic_settings import (
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GIB = 1024**3
+# Scheme, host (whose first label may be a star) and port, as frame-ancestors takes it (CSP 3).
+ORIGIN = re.compile(r"https?://(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
@@ -92,6 +99,8 @@ class Settings(BaseSettings):
     new_people: Literal["learner", "contributor"] = "contributor"
     oidc: tuple[OidcProvider, ...] = ()
     public_talks: bool = False
+    # Origins whose pages may show the embed page in a frame, beside our own.
+    embed_origins: tuple[str, ...] = ()
     contact: str = ""
     # Hosts inside the network that the one outward fetch may reach: "idp.lan" or "idp.lan:8443".
     internal_hosts: tuple[str, ...] = ()
@@ -231,6 +240,19 @@ class Settings(BaseSettings):
                 f"Listening on {self.bind} needs DARE_BASE_URL: the https address people will use."
             )
 
+    def check_embedding(self) -> None:
+        """Refuse what is no origin: it would become part of a security header.
+
+        Raises:
+            SettingsError: an entry is more or less than scheme, host and perhaps port.
+        """
+        for known in self.embed_origins:
+            if not ORIGIN.fullmatch(known):
+                raise SettingsError(
+                    f"DARE_EMBED_ORIGINS names {known!r}, which is no origin: "
+                    "write it like https://wiki.example.org, without a path."
+                )
+
     def check_people(self) -> None:
         """Refuse what would leave nobody able to sign in, or send secrets in the clear.
 
@@ -258,6 +280,65 @@ def load_settings(data: Path | None = None, **values: Any) -> Settings:
     """Return the settings of the house whose data lie in `data`."""
     folder = (data or Path(os.environ.get("DARE_DATA") or "data")).expanduser().resolve()
     return Settings(data=folder, **values)
+
+
+@dataclass(frozen=True)
+class Told:
+    """One setting as an operator may be shown it: no secret, and where its value comes from."""
+
+    name: str
+    value: str
+    source: str
+
+
+def told(settings: Settings) -> list[Told]:
+    """Return every setting with its source, in the order of the class; secrets as dots.
+
+    The sources are read anew: one that was changed since this process began is said to be so.
+    """
+    data = settings.data
+    sources = {
+        "environment": _now(EnvSettingsSource(Settings)),
+        "dare.toml": _now(partial(_toml, data / "dare.toml")),
+        "secrets.json": _now(JsonFile(Settings, data / "secrets.json")),
+        "engines.json": _now(JsonFile(Settings, data / "run" / "engines.json")),
+    }
+    fresh = _now(lambda: dict(Settings(data=data)))
+    found = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        source = next((where for where, values in sources.items() if name in values), "default")
+        if value != fresh.get(name):
+            source = "given at the start, or changed since"
+        elif source == "default" and name == "data" and value != field.default:
+            source = "command line"
+        found.append(Told(f"DARE_{name.upper()}", _masked(value), source))
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    return TomlConfigSettingsSource(Settings, path)()
+
+
+def _now(source: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a source says at this moment; nothing when it has become unreadable."""
+    try:
+        return source()
+    except ValueError:
+        return {}
+
+
+def _masked(value: Any) -> str:
+    """Return a value without its secrets: dots for one that is set, whatever its length."""
+    if isinstance(value, SecretStr):
+        return "••••" if value.get_secret_value() else ""
+    if isinstance(value, tuple):
+        return ", ".join(_masked(part) for part in value)
+    if isinstance(value, OidcProvider):
+        return f"{value.name} ({value.issuer}, client {value.client_id})"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)
 
 
 def ensure_secrets(data: Path) -> Path:

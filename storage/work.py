@@ -23,8 +23,11 @@ PRODUCE_QUEUE = "produce"
 SPEECH_QUEUE = "speech"
 # Work that mostly waits for pieces: many at once in each worker, so that it holds up nobody.
 COMPLETE_QUEUE = "complete"
+# Archives of personal data: one at a time in each worker, beside the talks and not before them.
+EXPORT_QUEUE = "export"
 PRODUCE = "produce"
 COMPLETE = "complete"
+EXPORT = "export"
 TRANSCRIBE_PIECE = "transcribe_piece"
 
 
@@ -56,6 +59,18 @@ class Work:
             guid,
             revision,
             attempt,
+        )
+
+    def export(self, session: Session, ref: str) -> None:
+        """Queue the packing of an archive, named by its opaque id, with the caller's rows."""
+        self._client.enqueue_in_transaction(
+            session,
+            {
+                "workflow_name": EXPORT,
+                "queue_name": EXPORT_QUEUE,
+                "workflow_id": f"export-{ref}",
+            },
+            ref,
         )
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from service.access import asker_of
+from service.access import Asker, asker_of
 from service.identity import tokens
+from service.identity.askers import as_asker
 from service.publishing import slug_of
 from service.rating import ledger
 from storage.models import (
@@ -42,6 +43,11 @@ def person(session: Session, name: str = "Ana Lima", **values: Any) -> Person:
     number = next(_numbers)
     told = {"email": f"{slug_of(name, 'person')}-{number}@example.org", "name": name}
     return _added(session, Person(**told | values))
+
+
+def asker(session: Session, of: Person) -> Asker:
+    """Return somebody as an asker, with the communities they belong to now."""
+    return as_asker(session, of)
 
 
 def community(session: Session, name: str = "Out on site", **values: Any) -> Community:

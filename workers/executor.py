@@ -25,6 +25,7 @@ from storage.database import normal_url
 from storage.floor import Floor
 from storage.models import Episode, WorkerLease
 from workers import workflows
+from workers.chores import Chores
 from workers.speaking import SpeechProcess
 from workers.workplace import Workplace
 
@@ -32,8 +33,14 @@ log = logging.getLogger(__name__)
 
 # At most this passes before an idle worker takes new work.
 QUEUE_POLL_SECONDS = 0.4
-QUEUES = {work.PRODUCE_QUEUE: 1, work.SPEECH_QUEUE: 1, work.COMPLETE_QUEUE: 64}
+QUEUES = {
+    work.PRODUCE_QUEUE: 1,
+    work.SPEECH_QUEUE: 1,
+    work.COMPLETE_QUEUE: 64,
+    work.EXPORT_QUEUE: 1,
+}
 WORN_OUT = "Making this talk ended several workers. Export it again as MP4 or MP3 and replace it."
+NOT_PACKED = "Packing this ended several workers. Ask again, or tell whoever runs this house."
 LOST = 3
 
 
@@ -49,6 +56,7 @@ class Executor:
         self.floor = floor
         self.name = make_name()
         self.place = Workplace(floor, self.name, SpeechProcess(floor.settings))
+        self.chores = Chores(floor)
         self._stop = threading.Event()
 
     def start(self) -> None:
@@ -84,6 +92,7 @@ class Executor:
                 queue, worker_concurrency=at_once, polling_interval_sec=QUEUE_POLL_SECONDS
             )
         self._sweep_scratch()
+        self.chores.start()
 
     def stop(self) -> None:
         """Ask `run` to end; safe to call from a signal handler."""
@@ -182,11 +191,22 @@ class Executor:
                     heard = episode.playable_at is not None
                     episode.state = "playable" if heard else "failed"
                     episode.reason = WORN_OUT
+            session.execute(
+                text(
+                    "UPDATE export SET state = 'failed', reason = :words"
+                    " FROM dbos.workflow_status AS w"
+                    " WHERE w.workflow_uuid = 'export-' || export.ref"
+                    " AND w.status IN ('MAX_RECOVERY_ATTEMPTS_EXCEEDED', 'ERROR')"
+                    " AND export.state IN ('waiting', 'building')"
+                ),
+                {"words": NOT_PACKED},
+            )
 
     def _hand_back(self) -> None:
         """Stop running steps and let the lease lapse at once, so that others take over now."""
         self.place.stopping.set()
         self.place.speech.close()
+        self.chores.stop()
         with self.floor.database.begin() as session:
             session.exec(
                 update(WorkerLease)

@@ -15,7 +15,7 @@ from storage import work
 from storage.objects import StoreError
 from workers.errors import Cancelled, PipelineError
 from workers.inspection import SourceFacts
-from workers.steps import assemble, encode, inspect, pieces, publish, transcribe
+from workers.steps import assemble, encode, export, inspect, pieces, publish, transcribe
 from workers.workplace import Task, Workplace
 
 log = logging.getLogger(__name__)
@@ -42,28 +42,36 @@ class StoppedError(Exception):
 def _answer(
     step: Callable[[Workplace, Task], Any], guid: str, revision: int, attempt: int
 ) -> dict[str, Any]:
+    """Run a step's body on its talk and return its result or its failure as plain values."""
+    return _answer_of(
+        lambda place: step(place, place.task(guid, revision, attempt)),
+        f"{guid} revision {revision}",
+    )
+
+
+def _answer_of(body: Callable[[Workplace], Any], what: str) -> dict[str, Any]:
     """Run a step's body and return its result or its failure as plain values."""
     place = _here[0]
     try:
-        return {"result": step(place, place.task(guid, revision, attempt))}
+        return {"result": body(place)}
     except Exception as error:  # noqa: BLE001  whatever it is must end in words, not in limbo
         # A worker that has to stop leaves the step unanswered: whoever takes over runs it again.
         # Whatever went wrong meanwhile, a closed child or a removed folder, is of its own making.
         if place.stopping.is_set():
             place.park()
-        return _failure(error, guid, revision)
+        return _failure(error, what)
 
 
-def _failure(error: Exception, guid: str, revision: int) -> dict[str, Any]:
+def _failure(error: Exception, what: str) -> dict[str, Any]:
     if isinstance(error, Cancelled):
         return {"cancelled": error.words}
     if isinstance(error, PipelineError):
-        log.warning("%s revision %s: %s %s", guid, revision, error.words, error.detail)
+        log.warning("%s: %s %s", what, error.words, error.detail)
         return {"failed": error.words, "permanent": error.permanent}
     if isinstance(error, StoreError):
-        log.warning("%s revision %s: %s", guid, revision, error)
+        log.warning("%s: %s", what, error)
         return {"failed": AWAY, "permanent": False}
-    log.error("%s revision %s", guid, revision, exc_info=error)
+    log.error("%s", what, exc_info=error)
     return {"failed": OURS, "permanent": False}
 
 
@@ -235,3 +243,30 @@ def transcribe_piece(guid: str, revision: int, attempt: int, position: int) -> s
     except StoppedError as error:
         return str(error)
     return ""
+
+
+@DBOS.step(name="pack_export")
+def pack_export_step(ref: str) -> dict[str, Any]:
+    """Pack all that is kept about somebody."""
+    return _answer_of(lambda place: export.pack(place, ref), f"export {ref}")
+
+
+@DBOS.step(name="fail_export")
+def fail_export_step(ref: str, words: str) -> dict[str, Any]:
+    """Write down why an archive could not be packed."""
+    return _answer_of(lambda place: export.fail(place, ref, words), f"export {ref}")
+
+
+@DBOS.workflow(name=work.EXPORT, max_recovery_attempts=RECOVERIES)
+def export_workflow(ref: str) -> str:
+    """Pack one person's archive. Returns how it ended."""
+    try:
+        _settled(lambda: pack_export_step(ref))
+    except Cancelled:
+        return "cancelled"
+    except StoppedError as error:
+        words = str(error)
+        while "failed" in fail_export_step(ref, words):
+            DBOS.sleep(PAUSES[0])
+        return "failed"
+    return "done"

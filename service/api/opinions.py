@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Blueprint
 from sqlmodel import Session
 
-from service import discussion, listening
+from service import discussion, limits, listening
 from service.api.contract import answers, spec
 from service.api.readers import CommentRead, CommentsRead, MyRatingRead, SpreadRead
 from service.api.talks import opened
@@ -24,12 +24,13 @@ blueprint = Blueprint("opinions", __name__, url_prefix="/episodes/<uuid:guid>")
 @signed_in
 @spec.validate(
     json=RatingBody,
-    resp=answers(MyRatingRead, 400, 403, 404, 409, 413, 415, 422),
+    resp=answers(MyRatingRead, 400, 403, 404, 409, 413, 415, 422, 429),
     tags=["ratings"],
 )
 def rate(guid: UUID, json: RatingBody) -> MyRatingRead:
     """Give a talk stars for usefulness, or change them."""
     with dare().database.begin() as session:
+        limits.spend(session, limits.RATINGS, me().id)
         episode = opened(session, guid)
         ledger.rate(session, me(), episode, json.stars, source="api")
         session.flush()
@@ -39,10 +40,11 @@ def rate(guid: UUID, json: RatingBody) -> MyRatingRead:
 
 @blueprint.delete("/rating")
 @signed_in
-@spec.validate(resp=answers(None, 404, 409, status=204), tags=["ratings"])
+@spec.validate(resp=answers(None, 404, 409, 429, status=204), tags=["ratings"])
 def unrate(guid: UUID) -> tuple[str, int]:
     """Take one's stars back."""
     with dare().database.begin() as session:
+        limits.spend(session, limits.RATINGS, me().id)
         ledger.withdraw(session, me(), opened(session, guid))
     return "", 204
 
@@ -61,11 +63,11 @@ def comments(guid: UUID) -> CommentsRead:
 @signed_in
 @spec.validate(
     json=CommentBody,
-    resp=answers(CommentRead, 400, 404, 409, 413, 415, 422, status=201),
+    resp=answers(CommentRead, 400, 404, 409, 413, 415, 422, 429, status=201),
     tags=["comments"],
 )
 def say(guid: UUID, json: CommentBody) -> tuple[CommentRead, int]:
-    """Write a comment."""
+    """Write a comment; sent twice within a minute, it is one."""
     with dare().database.begin() as session:
         episode = opened(session, guid)
         if episode.published_at is None:
@@ -86,7 +88,7 @@ def _said(session: Session, episode: Episode, comment_id: int) -> Said:
 @signed_in
 @spec.validate(resp=answers(None, 404, status=204), tags=["comments"])
 def unsay(guid: UUID, comment_id: int) -> tuple[str, int]:
-    """Remove a comment."""
+    """Take one's own comment back."""
     with dare().database.begin() as session:
         discussion.remove(session, me(), opened(session, guid), comment_id)
     return "", 204

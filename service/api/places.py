@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, url_for
 from sqlmodel import col, select
 
-from service import access, catalogue, publishing
+from service import access, catalogue, limits, publishing
 from service.api.contract import answers, spec
 from service.api.readers import (
     HitRead,
@@ -110,10 +110,11 @@ def topics() -> TopicsRead:
 
 @blueprint.get("/search")
 @signed_in
-@spec.validate(query=SearchAsked, resp=answers(HitsRead, 422), tags=["search"])
+@spec.validate(query=SearchAsked, resp=answers(HitsRead, 422, 429), tags=["search"])
 def search(query: SearchAsked) -> HitsRead:
     """Find talks by what they are called and what is said in them, with the seconds."""
     with dare().database.begin() as session:
+        limits.spend(session, limits.SEARCHES, me().id)
         hits, count = catalogue.searched(session, me(), query.q, page=query.page)
     rows = [
         HitRead(

@@ -53,6 +53,23 @@ class ShowsRead(Read):
     next: str | None
 
 
+class CommunityRead(Read):
+    """A community. `membership` is one's own: member, steward, asked (no answer yet) or null."""
+
+    slug: str
+    name: str
+    purpose: str
+    joining: str
+    members: int
+    membership: str | None
+
+
+class CommunitiesRead(Read):
+    """Communities, one's own first."""
+
+    rows: list[CommunityRead]
+
+
 class TopicRead(Read):
     """A topic's name, and the slug that names it."""
 
@@ -178,15 +195,20 @@ class MyRatingRead(Read):
 
 
 class CommentRead(Read):
-    """A comment; one that was removed keeps its place without words while there are replies."""
+    """A comment. One that does not stand keeps its place, and `place` says why in words.
+
+    Author and body are then not told, but to its author while it is hidden, and to moderators.
+    """
 
     id: int
-    author: PersonRead
+    author: PersonRead | None
     body: str
     body_html: str
     at: float | None
     created_at: datetime
     removed: bool
+    hidden: bool
+    place: str
     mine: bool
     may_remove: bool
     replies: list["CommentRead"]
@@ -232,17 +254,24 @@ class UploadRead(Read):
 
 
 class FeedRead(Read):
-    """One of one's private addresses; a revoked one has none any more."""
+    """One of one's private addresses.
+
+    `address` is told when it is made, and then no more: it is a key. `networks` is from how many
+    networks it was used within the last day.
+    """
 
     id: int
     title: str
     mode: str
     label: str
     address: str | None
+    masked: str
     created_at: datetime
+    expires_at: datetime | None
     revoked_at: datetime | None
     used_at: datetime | None
     used_by: str
+    networks: int
 
 
 class FeedsRead(Read):

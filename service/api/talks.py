@@ -23,7 +23,7 @@ from service.api.readers import (
 from service.api.writers import ChangeBody, DraftBody, EpisodesAsked
 from service.catalogue import Row, Talk, by_person, in_show, on_topic
 from service.context import dare
-from service.identity.browser import me, publisher, signed_in
+from service.identity.browser import me, network, publisher, signed_in
 from service.publishing import Draft, NotThereError, PublishingError
 from storage.models import Episode, Person, Show, Topic
 
@@ -232,7 +232,7 @@ def retry(guid: UUID) -> tuple[ProgressRead, int]:
 def withdraw(guid: UUID) -> tuple[str, int]:
     """Take a talk off every list and feed."""
     with dare().database.begin() as session:
-        publishing.withdraw(session, me(), str(guid))
+        publishing.withdraw(session, me(), str(guid), network=network())
     return "", 204
 
 

@@ -107,11 +107,21 @@ class PositionBody(Body):
 
 
 class FeedBody(Body):
-    """A new private address: of one show, or of the top rated talks when none is named."""
+    """A new private address: of one show, or of the top rated talks when none is named.
+
+    It lasts for `days`, or for ever when they are not named.
+    """
 
     show: Slug | None = None
     label: Annotated[Line, Field(max_length=120)] = ""
     mode: Literal["audio", "video"] = "audio"
+    days: Literal[90, 365] | None = None
+
+
+class FeedLabelBody(Body):
+    """Which app or device an address is for."""
+
+    label: Annotated[Line, Field(max_length=120)]
 
 
 class EpisodesAsked(Asked):

@@ -9,6 +9,7 @@ from service.commands.options import Refusal, data_option
 from service.commands.within import floor_of
 from service.identity import people
 from service.identity.people import PersonError
+from storage import audit
 from storage.models import ROLES
 
 
@@ -31,6 +32,15 @@ def command(email: str, name: str, role: str, department: str | None, data: Path
                     password=password,
                     role=role,
                     department=department,
+                    organisation=floor.settings.organisation,
+                )
+                audit.record(
+                    session,
+                    "account-made",
+                    actor=people.COMMAND,
+                    subject_kind="person",
+                    subject=str(person.ref),
+                    role=person.role,
                 )
         except PersonError as error:
             raise Refusal(str(error)) from error

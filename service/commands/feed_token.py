@@ -9,6 +9,7 @@ from sqlmodel import Session, col
 from service.commands.options import Refusal, data_option
 from service.feed import channel, tokens
 from service.identity import people
+from storage import audit
 from storage.database import open_database
 from storage.models import FeedView, Show
 from storage.settings import SettingsError, load_settings
@@ -35,6 +36,15 @@ def command(email: str, slug: str | None, label: str, *, video: bool, data: Path
             view = _view(session, slug)
             mode = "video" if video else "audio"
             token = tokens.issue(session, person.id, view, label, mode, secret=settings.secret)
+            audit.record(
+                session,
+                "feed-made",
+                actor=people.COMMAND,
+                subject_kind="feed",
+                subject=token.ref,
+                view=view.kind,
+                person=str(person.ref),
+            )
     except tokens.TooManyTokensError as error:
         raise Refusal(str(error)) from error
     finally:

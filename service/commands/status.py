@@ -11,6 +11,7 @@ from typing import Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from service import letters
 from service.commands.options import data_option
 from service.house_record import read_record, recorded
 from storage import work
@@ -57,7 +58,7 @@ def status(data: Path) -> dict[str, Any]:
         },
         "children": children,
         "pss": sum(one["pss"] for one in children.values()),
-        "queues": queues(data) if "supervisor" in people else {},
+        **(waiting(data) if "supervisor" in people else {"queues": {}, "letters": {}}),
         "storage": {"used": used(data), "free": free.free, "total": free.total},
         "versions": {name: version(package) for name, package in PACKAGES.items()},
     }
@@ -99,17 +100,17 @@ def used(data: Path) -> int:
     return total
 
 
-def queues(data: Path) -> dict[str, Any]:
-    """Return how much work waits and runs in each queue; the reason when it cannot be asked."""
+def waiting(data: Path) -> dict[str, Any]:
+    """Return what waits in each queue and in the outbox; the reason when it cannot be asked."""
     try:
         database = open_database(load_settings(data), pool=1, name="dare-status")
         try:
             with database.begin() as session:
-                return work.queue_counts(session)
+                return {"queues": work.queue_counts(session), "letters": letters.counts(session)}
         finally:
             database.close()
     except (SQLAlchemyError, SettingsError) as error:
-        return {"error": str(error).splitlines()[0]}
+        return {"queues": {"error": str(error).splitlines()[0]}, "letters": {}}
 
 
 def lines(found: dict[str, Any]) -> Iterator[str]:
@@ -126,6 +127,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
             count if name == "error" else f"{count['waiting']} waiting, {count['running']} running"
         )
         yield f"  queue {name:5} {told}"
+    posted = found["letters"]
+    if any(posted.values()):
+        yield f"  letters     {posted['waiting']} waiting, {posted['failed']} could not be sent"
     free, taken = found["storage"]["free"], found["storage"]["used"]
     yield f"  disk        {taken / MIB:6.1f} MiB used, {free / MIB:,.0f} MiB free"
     ports = ", ".join(f"{name} {port}" for name, port in found["ports"].items() if port)

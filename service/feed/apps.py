@@ -17,6 +17,8 @@ FAMILIES = (
     ("itunes", "Apple Podcasts"),
     ("mozilla/", "a browser"),
 )
+# Their makers' servers fetch for all of their listeners.
+FETCH_FOR_OTHERS = frozenset({"Overcast", "Pocket Casts"})
 LONGEST = 40
 
 

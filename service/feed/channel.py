@@ -132,7 +132,7 @@ def etag(settings: Settings, opened: Opened, standing: entries.Standing, page: i
     parts = (
         FORMAT, GENERATOR, settings.origin, settings.organisation, settings.language,
         str(opened.view.guid), token.ref, token.generation, token.mode,
-        page, standing.total, standing.fingerprint, about,
+        page, standing.total, standing.fingerprint, about, opened.graced is not None,
     )  # fmt: skip
     return key_of(repr(parts))[:32]
 
@@ -141,6 +141,7 @@ def changed(opened: Opened, standing: entries.Standing) -> datetime:
     """Return the feed's last change as far as rows know: never the time of asking."""
     moments = [opened.token.created_at, opened.view.changed_at]
     moments += [opened.show.changed_at] if opened.show else []
+    moments += [opened.settled] if opened.settled else []
     return max(moments + ([standing.changed] if standing.changed else []))
 
 
@@ -168,6 +169,7 @@ def channel(
         generator=GENERATOR,
         changed=modified,
         address=where.feed(page),
+        moved_to=where.feed() if opened.graced else None,
         image=_artwork(where, show) if show else where.of_artwork(opened.view.guid, TOP_TITLE),
         author=settings.organisation,
         owner_email=role_address(settings.origin),

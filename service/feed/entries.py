@@ -16,8 +16,10 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    exists,
     func,
     literal,
+    or_,
     select,
     true,
 )
@@ -50,13 +52,15 @@ class Standing:
 
     `total` episodes lie on all pages; `fingerprint` differs when anything that the page shows
     differs; `changed` is the latest change of any of it; `unentered` tells that a ranked view
-    holds episodes whose entry nobody has written yet.
+    holds episodes whose entry nobody has written yet; `narrowed` that a show or some of its
+    episodes are for some communities only.
     """
 
     total: int
     fingerprint: str
     changed: datetime | None
     unentered: bool
+    narrowed: bool = False
 
     @property
     def pages(self) -> int:
@@ -177,6 +181,7 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
             func.max(func.greatest(col(Episode.changed_at), col(Show.changed_at), entered)),
             func.coalesce(func.bool_or(entered.is_(None)), False),
             _latest_change(view),
+            _is_narrowed(view),
         )
         .select_from(ranks)
         .join(Episode, col(Episode.id) == ranks.c.id)
@@ -189,9 +194,10 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
         )
         .where(on_page(ranks, page))
     ).one()
-    total, fingerprint, changed, unentered, withdrawn = found
+    total, fingerprint, changed, unentered, withdrawn, narrowed = found
     latest = max((moment for moment in (changed, withdrawn) if moment), default=None)
-    return Standing(total, fingerprint or "", latest, bool(unentered) and view.kind == TOP)
+    missing = bool(unentered) and view.kind == TOP
+    return Standing(total, fingerprint or "", latest, missing, bool(narrowed))
 
 
 def _latest_change(view: FeedView) -> ScalarSelect[datetime]:
@@ -201,6 +207,15 @@ def _latest_change(view: FeedView) -> ScalarSelect[datetime]:
         col(other.show_id) == view.show_id, col(other.published_at).is_not(None)
     )
     return latest.scalar_subquery()
+
+
+def _is_narrowed(view: FeedView) -> ScalarSelect[bool]:
+    other = aliased(Episode)
+    some = or_(col(other.audience).is_not(None), col(other.show_audience).is_not(None))
+    narrowed = exists().where(
+        col(other.show_id) == view.show_id, col(other.published_at).is_not(None), some
+    )
+    return select(narrowed).scalar_subquery()
 
 
 def enter(session: Session, asker: Asker, view: FeedView, at: datetime) -> None:

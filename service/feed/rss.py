@@ -107,6 +107,7 @@ class Channel:
     """One page of one reader's feed, its items in document order.
 
     `pages` are (rel, address) pairs by RFC 5005, section 3; none when all fits on one page.
+    `moved_to` is the first page's address for as long as an older one leads to it.
     """
 
     guid: UUID
@@ -122,6 +123,7 @@ class Channel:
     owner_email: str
     category: tuple[str, ...] = ("Education", "How To")
     pages: tuple[tuple[str, Url], ...] = ()
+    moved_to: Url | None = None
     people: tuple[Voice, ...] = ()
     items: tuple[Item, ...] = ()
 

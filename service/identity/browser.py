@@ -12,20 +12,25 @@ import hmac
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from flask import Response, abort, g, make_response, redirect, request, url_for
 
-from service.access import GUEST, Asker, Viewer
+from service.access import GUEST, Asker, Viewer, needs_second_factor
 from service.context import dare
-from service.identity import networks, sessions, tokens
+from service.identity import attempts, networks, sessions, tokens
 from service.identity.secrets import fresh, key_of
 from storage import audit
 from storage.models import Person, now
 
 COOKIE = "__Host-dare"
 VISIT = "__Host-dare-visit"
+DEVICE = "__Host-dare-device"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BEARER = "Bearer "
+# What somebody may still do who has to set up a second factor first.
+ENROLMENT = frozenset({"sign_in.again", "sign_in.out"})
+OWED = "Please set up your second factor first: what you may do here needs more than a password."
 UNPROVED = "Please confirm that it is you, then do this once more. Nothing was changed."
 
 View = Callable[..., Any]
@@ -62,6 +67,19 @@ def network() -> str:
 def viewer() -> Viewer:
     """Return who looks, on a route that is open to guests: somebody, a guest, or None."""
     return asker() or (GUEST if dare().settings.public_talks else None)
+
+
+def shows_something() -> bool:
+    """Whether this request shows anything that may prove whose it is, be it good or not."""
+    return COOKIE in request.cookies or "Authorization" in request.headers
+
+
+def has_proved_lately() -> bool:
+    """Whether this request may be told a secret of its asker's: as `recent`, or it is a program's.
+
+    For routes that do more than tell it, and so do not want a recent sign-in as a whole.
+    """
+    return bool(g.by_token) or (g.found is not None and g.found.is_recent())
 
 
 def session_key() -> str:
@@ -112,6 +130,30 @@ def _visit() -> str:
     return known
 
 
+def visit_key() -> str:
+    """Return the key of this browser's visit, which binds to it what is under way elsewhere."""
+    return key_of(_visit())
+
+
+def local_path(wanted: str) -> str:
+    """Return a path on this site, whatever was asked for; home for all that leads elsewhere.
+
+    Backslashes and control characters are how browsers are talked into other hosts; what is left
+    is resolved as a browser would and must stay at our origin.
+    """
+    strange = any(ord(c) < 33 or c == "\\" for c in wanted)
+    if strange or not wanted.startswith("/") or wanted.startswith("//"):
+        return url_for("home.index")
+    origin = dare().settings.origin
+    try:
+        there = urlsplit(urljoin(f"{origin}/", wanted))
+    except ValueError:
+        return url_for("home.index")
+    ours = urlsplit(origin)
+    same = (there.scheme, there.netloc) == (ours.scheme, ours.netloc)
+    return wanted if same else url_for("home.index")
+
+
 def check_origin_of_change() -> str | None:
     """Return why an unsafe request must be refused, or None when both proofs hold."""
     if request.method in SAFE or g.by_token or rule_of(request.endpoint) == "keyed":
@@ -134,10 +176,11 @@ def keep_cookies(response: Response) -> Response:
     return response
 
 
-def set_cookie(response: Response, name: str, value: str) -> None:
+def set_cookie(response: Response, name: str, value: str, *, days: int = 30) -> None:
     """Set one of our cookies with every flag that the __Host- prefix asks for."""
+    age = days * 24 * 3600
     response.set_cookie(
-        name, value, secure=True, httponly=True, samesite="Lax", path="/", max_age=30 * 24 * 3600
+        name, value, secure=True, httponly=True, samesite="Lax", path="/", max_age=age
     )
 
 
@@ -166,7 +209,39 @@ def begin(
             session, known, _label(), method=method, network=network(), issuer=issuer, sid=sid
         )
         audit.record(session, "signed-in", actor=str(known.ref), network=network(), method=method)
-    return _handed(make_response(redirect(where, 303)), secret)
+    # Another tab may still be on its way to a provider and back, which is bound to this visit.
+    response = _handed(make_response(redirect(where, 303)), secret, visiting=method == "provider")
+    if known.password_hash is not None:
+        _remember_device(response, str(known.ref))
+    return response
+
+
+def _remember_device(response: Response, ref: str) -> None:
+    """Let this browser be known at its owner's next sign-in, whatever others guess meanwhile."""
+    server_secret, held = dare().settings.secret, request.cookies.get(DEVICE, "")
+    known = attempts.known_device(server_secret, ref, held)
+    value = held if known else attempts.device_for(server_secret, ref)
+    set_cookie(response, DEVICE, value, days=365)
+
+
+def renew(
+    where: str, *, method: str, issuer: str | None = None, sid: str | None = None
+) -> Response:
+    """Note that the person of this session has just proved again who they are.
+
+    The session goes on under a new id; the old one is dead. All else about it stays, but for what
+    is given of a provider. Only for requests that carry a living session.
+    """
+    old = request.cookies[COOKIE]
+    with dare().database.begin() as session:
+        secret = sessions.renew(session, old, method=method, issuer=issuer, sid=sid)
+        if secret is None:
+            # Another tab has just done the same, and this browser holds its cookie by now.
+            return make_response(redirect(where, 303))
+        if method == "provider":
+            session.get_one(Person, me().id).vouched_at = now()
+        audit.record(session, "proved-again", actor=me().ref, network=network(), method=method)
+    return _handed(make_response(redirect(where, 303)), secret, visiting=True)
 
 
 def _label() -> str:
@@ -178,10 +253,11 @@ def _label() -> str:
     return f"{name} on {system}" if system else name
 
 
-def _handed(response: Response, secret: str) -> Response:
-    """Hand a fresh session to the browser and end its visit."""
+def _handed(response: Response, secret: str, *, visiting: bool = False) -> Response:
+    """Hand a fresh session to the browser and end its visit, unless it is still needed."""
     set_cookie(response, COOKIE, secret)
-    response.delete_cookie(VISIT, path="/", secure=True, httponly=True, samesite="Lax")
+    if not visiting:
+        response.delete_cookie(VISIT, path="/", secure=True, httponly=True, samesite="Lax")
     return response
 
 
@@ -294,11 +370,33 @@ def recent(view: View) -> View:
     return guarded
 
 
+def second_factor_owed() -> Any:
+    """Return where to lead somebody who must set up a second factor before all else, or None.
+
+    Whoever moderates or looks after the house may do much to others, so where others can reach it
+    a password alone opens nothing to them but that page. Costs no query: the session knows.
+    """
+    found = g.found
+    if found is None or not found.by_password_alone or dare().settings.is_loopback:
+        return None
+    endpoint = request.endpoint or ""
+    free = endpoint in ENROLMENT or endpoint.startswith("second_factor.")
+    if free or rule_of(endpoint) in {"open", "keyed"} or not needs_second_factor(found.asker):
+        return None
+    if not _wants_page():
+        abort(403, OWED)
+    return redirect(url_for("second_factor.show"), 303)
+
+
+def _wants_page() -> bool:
+    page = request.method in SAFE and not request.path.startswith("/api/")
+    return page and "text/html" in request.headers.get("Accept", "*/*")
+
+
 def _must_sign_in() -> Any:
     if asker() is not None:
         return None
-    wants_page = request.method in SAFE and not request.path.startswith("/api/")
-    if not wants_page or g.by_token or "text/html" not in request.headers.get("Accept", "*/*"):
+    if not _wants_page() or g.by_token:
         abort(401)
     back = request.full_path.rstrip("?")
     return redirect(url_for("sign_in.index", next=back if back != "/" else None), 303)

@@ -1,13 +1,17 @@
 """Passwords: argon2id, checked at most four at a time.
 
 Parameters are OWASP's floor (t = 2, 19 MiB, p = 1). A hash costs memory, so a flood of sign-ins
-would cost all of it: a semaphore caps how many run at once in a process.
+would cost all of it: a semaphore caps how many run at once in a process. No password is ever
+changed on its way: as typed, or not at all.
 """
 
 import threading
+from collections.abc import Iterable
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from service.identity import guessable
 
 SHORTEST = 12
 LONGEST = 1024
@@ -33,22 +37,51 @@ def _take_turn() -> None:
         raise TooBusyError("Many people are signing in just now. Please try again in a moment.")
 
 
-def hashed(password: str) -> str:
-    """Return the hash of a new password.
+def check(password: str, *, house: Iterable[str] = (), person: Iterable[str] = ()) -> None:
+    """Refuse what is no password for this person in this house.
+
+    `house` is what the organisation calls itself, `person` the owner's name and address.
 
     Raises:
-        PasswordError: it is shorter than 12 or longer than 1,024 characters.
-        TooBusyError: no turn within two seconds.
+        PasswordError: it is shorter than 12 or longer than 1,024 characters, or easily guessed.
     """
     if len(password) < SHORTEST:
         raise PasswordError(f"A password needs at least {SHORTEST} characters.")
     if len(password) > LONGEST:
         raise PasswordError(f"A password may have at most {LONGEST} characters.")
+    words = guessable.why(password, house=house, person=person)
+    if words is not None:
+        raise PasswordError(words)
+
+
+def hashed(password: str, *, house: Iterable[str] = (), person: Iterable[str] = ()) -> str:
+    """Return the hash of a new password.
+
+    Raises:
+        PasswordError: see `check`.
+        TooBusyError: no turn within two seconds.
+    """
+    check(password, house=house, person=person)
+    return _hash(password)
+
+
+def _hash(password: str) -> str:
     _take_turn()
     try:
         return _hasher.hash(password)
     finally:
         _turn.release()
+
+
+def renewed(stored: str, password: str) -> str | None:
+    """Return a hash with today's parameters for a password that has just matched an older one.
+
+    None when the stored one is as good. The password itself was judged when it was chosen.
+
+    Raises:
+        TooBusyError: no turn within two seconds.
+    """
+    return _hash(password) if _hasher.check_needs_rehash(stored) else None
 
 
 def matches(stored: str | None, password: str) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import and_, or_
 from sqlalchemy import select as sql_select
 from sqlmodel import Session as Database
 from sqlmodel import col, select, update
@@ -28,6 +29,8 @@ class Found:
 
     asker: Asker
     session: Session
+    # Whether nothing but a password stands behind it: no provider, no second factor.
+    by_password_alone: bool = False
 
     def is_recent(self, at: datetime | None = None) -> bool:
         """Whether this person proved who they are in the last half hour."""
@@ -67,6 +70,30 @@ def start(
     return secret
 
 
+def renew(
+    database: Database,
+    secret: str,
+    *,
+    method: str,
+    issuer: str | None = None,
+    sid: str | None = None,
+) -> str | None:
+    """Give a session whose person has proved anew who they are a new secret, and return it.
+
+    The old secret is dead at once. None when the session has ended meanwhile.
+    """
+    made = fresh()
+    told: dict[str, Any] = {"key": key_of(made), "proved_at": now(), "method": method}
+    if issuer is not None:
+        told |= {"issuer": issuer, "sid": sid}
+    renewed = database.exec(
+        update(Session)
+        .where(col(Session.key) == key_of(secret), col(Session.ended_at).is_(None))
+        .values(**told)
+    )
+    return made if renewed.rowcount == 1 else None
+
+
 def find(database: Database, secret: str, at: datetime | None = None) -> Found | None:
     """Return the session of this cookie, or None when it has ended, by hand or by time.
 
@@ -87,7 +114,10 @@ def find(database: Database, secret: str, at: datetime | None = None) -> Found |
         return None
     if moment - session.seen_at > GRAIN:
         session.seen_at = moment
-    return Found(askers.asker_from(person, *standing), session)
+    alone = (
+        session.method != "provider" and person.password_hash is not None and person.totp_at is None
+    )
+    return Found(askers.asker_from(person, *standing), session, by_password_alone=alone)
 
 
 def mine(database: Database, person_id: int, at: datetime | None = None) -> list[Session]:
@@ -129,8 +159,15 @@ def end_all(database: Database, person_id: int, *, but: str = "") -> int:
     return _end(database, col(Session.person_id) == person_id, col(Session.key) != but)
 
 
-def end_vouched(database: Database, issuer: str, *, sid: str = "", person_id: int = 0) -> int:
-    """End the sessions that a provider's sign-out names, by its session or by its subject."""
-    which = [col(Session.issuer) == issuer]
-    which += [col(Session.sid) == sid] if sid else [col(Session.person_id) == person_id]
-    return _end(database, *which)
+def end_vouched(
+    database: Database, issuer: str, *, sid: str = "", person_id: int = 0, but: str = ""
+) -> int:
+    """End the sessions that a provider's sign-out names, but the one of this key; return how many.
+
+    With `sid` those that the provider knows by it, and of this person's those whose provider's id
+    we were never told; without it all of this person's that the provider vouched for.
+    """
+    named = col(Session.person_id) == person_id
+    if sid:
+        named = or_(col(Session.sid) == sid, and_(named, col(Session.sid).is_(None)))
+    return _end(database, col(Session.issuer) == issuer, named, col(Session.key) != but)

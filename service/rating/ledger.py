@@ -5,10 +5,11 @@ lock on the episode's score row, so two hundred people rating at once lose nothi
 deadlock: each transaction locks one score row, first.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import text
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, func, select
 
 from service.access import Asker, is_open_for_rating, is_out
 from service.rating import model
@@ -114,6 +115,55 @@ def _write(row: EpisodeScore, evidence: Evidence) -> EpisodeScore:
     row.count, row.total = evidence.count, evidence.total
     row.score = model.score(evidence)
     return row
+
+
+def rated_by(session: Session, person_id: int) -> list[int]:
+    """Return the episodes that a person has rated, in order."""
+    return list(
+        session.exec(
+            select(Rating.episode_id)
+            .where(Rating.person_id == person_id)
+            .order_by(col(Rating.episode_id))
+        )
+    )
+
+
+def lock_scores(session: Session, episode_ids: Iterable[int]) -> None:
+    """Lock the score rows of these episodes until the transaction ends, in the order of ids.
+
+    Whoever locks several at once does it here: in one order, nobody waits in a circle.
+    """
+    session.exec(
+        select(EpisodeScore.episode_id)
+        .where(col(EpisodeScore.episode_id).in_(sorted(set(episode_ids))))
+        .order_by(col(EpisodeScore.episode_id))
+        .with_for_update()
+    ).all()
+
+
+def forget(session: Session, person_id: int) -> list[int]:
+    """Take back every rating of a person, and compute the scores that they touched afresh.
+
+    The caller holds the locks of `lock_scores`. Returns the episodes.
+    """
+    touched = rated_by(session, person_id)
+    session.exec(delete(Rating).where(col(Rating.person_id) == person_id))
+    rows = session.exec(
+        select(EpisodeScore)
+        .where(col(EpisodeScore.episode_id).in_(touched))
+        .execution_options(populate_existing=True)
+    ).all()
+    left = {
+        episode: Evidence(int(count), int(total))
+        for episode, count, total in session.exec(
+            select(Rating.episode_id, func.count(), func.sum(Rating.stars))
+            .where(col(Rating.episode_id).in_(touched))
+            .group_by(col(Rating.episode_id))
+        )
+    }
+    for row in rows:
+        _write(row, left.get(row.episode_id, Evidence()))
+    return touched
 
 
 def mine(session: Session, person_id: int, episode_ids: list[int]) -> dict[int, int]:

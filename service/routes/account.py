@@ -1,4 +1,4 @@
-"""One's own account: name, theme, sessions, access tokens."""
+"""One's own account: name, theme, password, and where one is signed in."""
 
 from types import SimpleNamespace
 
@@ -6,17 +6,30 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from sqlmodel import Session
 from werkzeug import Response
 
+from service import resets
 from service.context import dare
 from service.failures import note
-from service.identity import browser, people, sessions, tokens
-from service.identity.browser import me, signed_in
+from service.identity import browser, people, proof, sessions, tokens, vouching
+from service.identity.browser import me, recent, signed_in
 from service.identity.people import PersonError
-from service.identity.secrets import key_of
+from service.identity.proof import Place
+from service.limits import TooFastError
 from service.publishing import many_lines, one_line
+from storage import audit
 from storage.models import Person
 
 blueprint = Blueprint("account", __name__, url_prefix="/account")
 THEMES = ("system", "light", "dark")
+# How a session was begun, as people say it.
+METHODS = {
+    "password": "by password",
+    "code": "by password and code",
+    "set-up": "by the first link",
+    "invitation": "by invitation",
+    "reset": "by a new password",
+}
+
+Answer = Response | str | tuple[str, int] | tuple[str, int, dict[str, str]]
 
 
 @blueprint.get("/")
@@ -32,9 +45,8 @@ def _page(
     *,
     errors: dict[str, str] | None = None,
     typed: dict[str, str] | None = None,
-    new_token: str | None = None,
 ) -> str:
-    current = key_of(request.cookies.get(browser.COOKIE, ""))
+    current = browser.session_key()
     return render_template(
         "account/show.html",
         person=_mine(session),
@@ -42,14 +54,17 @@ def _page(
             SimpleNamespace(
                 id=kept.key,
                 label=kept.label,
+                network=kept.network,
+                method=METHODS.get(kept.method, "by your provider"),
                 created_at=kept.created_at,
                 seen_at=kept.seen_at,
                 current=kept.key == current,
             )
             for kept in sessions.mine(session, me().id)
         ],
-        access_tokens=tokens.mine(session, me().id),
-        new_token=new_token,
+        tokens=len(tokens.mine(session, me().id)),
+        local=_has_password(_mine(session)),
+        vouching=vouching.overview(session, dare().settings, me().id, me().ref),
         errors=errors or {},
         typed=typed or {},
     )
@@ -60,6 +75,12 @@ def _mine(session: Session) -> Person:
     if person is None:
         abort(404)
     return person
+
+
+def _has_password(person: Person) -> bool:
+    """Whether somebody has a password that opens their account."""
+    opens = dare().settings.local_sign_in or person.emergency
+    return opens and person.password_hash is not None
 
 
 @blueprint.post("/")
@@ -92,12 +113,46 @@ def theme() -> Response:
     return redirect(url_for("account.show"), 303)
 
 
+@blueprint.route("/password", methods=["GET", "POST"])
+@signed_in
+@recent
+def password() -> Answer:
+    """Choose a new password; the old one is asked for, and every other browser signed out."""
+    floor, form = dare(), request.form
+    with floor.database.begin() as session:
+        person = _mine(session)
+    if not _has_password(person):
+        abort(404)
+    if request.method == "GET":
+        return render_template("account/password.html", person=person, errors={})
+    place = Place(browser.network(), request.cookies.get(browser.DEVICE, ""))
+    try:
+        if proof.by_password(floor, person.email, form.get("old", ""), place) is None:
+            return _refused(person, "old", "This is not your password as it was until now."), 422
+        stored = people.new_password(person, form.get("new", ""), floor.settings.organisation)
+    except TooFastError as error:
+        page = _refused(person, "old", str(error))
+        return page, 429, {"Retry-After": str(error.wait)}
+    except PersonError as error:
+        return _refused(person, "new", str(error)), 422
+    with floor.database.begin() as session:
+        owner = _mine(session)
+        people.change_password(session, owner, stored, but=browser.session_key())
+        resets.changed(session, floor.settings, owner)
+    note("good", "Your password is changed, and every other browser is signed out.")
+    return browser.renew(url_for("account.show"), method="code" if person.totp_at else "password")
+
+
+def _refused(person: Person, field: str, words: str) -> str:
+    return render_template("account/password.html", person=person, errors={field: words})
+
+
 @blueprint.post("/sessions/end")
 @signed_in
 def end_session() -> Response:
     """End one of one's other sessions."""
     with dare().database.begin() as session:
-        sessions.end_of(session, me().id, request.form.get("session", ""))
+        _record_ended(session, sessions.end_of(session, me().id, request.form.get("session", "")))
     return redirect(url_for("account.show"), 303)
 
 
@@ -105,27 +160,13 @@ def end_session() -> Response:
 @signed_in
 def end_sessions() -> Response:
     """End every session but this one."""
-    current = key_of(request.cookies.get(browser.COOKIE, ""))
     with dare().database.begin() as session:
-        for kept in sessions.mine(session, me().id):
-            if kept.key != current:
-                sessions.end_of(session, me().id, kept.key)
+        _record_ended(session, sessions.end_all(session, me().id, but=browser.session_key()))
+    note("good", "Every other browser is signed out.")
     return redirect(url_for("account.show"), 303)
 
 
-@blueprint.post("/tokens")
-@signed_in
-def create_token() -> str:
-    """Make an access token and show it once."""
-    with dare().database.begin() as session:
-        _, secret = tokens.issue(session, me().id, one_line(request.form.get("label", "")))
-        return _page(session, new_token=secret)
-
-
-@blueprint.post("/tokens/revoke")
-@signed_in
-def revoke_token() -> Response:
-    """Revoke one of one's own tokens."""
-    with dare().database.begin() as session:
-        tokens.revoke(session, me().id, request.form.get("token", 0, int))
-    return redirect(url_for("account.show"), 303)
+def _record_ended(session: Session, count: int) -> None:
+    if count:
+        ref, network = me().ref, browser.network()
+        audit.record(session, "session-ended", actor=ref, network=network, count=count)

@@ -2,11 +2,11 @@
 
 from flask import Blueprint, Response, abort, request
 
-from service.api import feeds, opinions, places, reference, talks, uploads
+from service.api import communities, feeds, opinions, places, reference, talks, uploads
 from service.api.contract import MOST_BYTES, TOO_LARGE
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
-for part in (talks, uploads, opinions, places, feeds, reference):
+for part in (talks, uploads, opinions, places, communities, feeds, reference):
     blueprint.register_blueprint(part.blueprint)
 
 

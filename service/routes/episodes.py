@@ -1,4 +1,4 @@
-"""One talk: hear it, read it, rate it, discuss it."""
+"""One talk: hear it, read it, rate it, discuss it, and say when it should not stand as it is."""
 
 from typing import Any
 
@@ -6,11 +6,16 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 
-from service import catalogue, discussion, listening
+from service import catalogue, discussion, limits, listening
+from service.access import Asker
 from service.catalogue import Talk
 from service.context import dare, told
+from service.discussion import Said
 from service.failures import note
-from service.identity.browser import me, signed_in
+from service.identity import browser
+from service.identity.browser import me, open_to_guests, signed_in, viewer
+from service.moderation import caseload, decisions, openings, reports, things
+from service.moderation.things import Thing
 from service.publishing import PublishingError
 from service.rating import ledger
 from service.rating.ledger import RatingError
@@ -20,7 +25,7 @@ blueprint = Blueprint("episodes", __name__, url_prefix="/episodes")
 
 
 @blueprint.get("/<uuid:guid>")
-@signed_in
+@open_to_guests
 def show(guid: Any) -> str:
     """Show one talk whole."""
     with dare().database.begin() as session:
@@ -33,20 +38,67 @@ def _page(
     *,
     errors: dict[str, str] | None = None,
     typed: dict[str, str] | None = None,
+    refused: dict[str, Any] | None = None,
 ) -> str:
-    talk = catalogue.talk(session, me(), guid)
+    """Return the page; `errors` are a comment's, `refused` is a report or answer sent in vain."""
+    talk = catalogue.talk(session, viewer(), guid)
     if talk is None:
         abort(404)
     return render_template(
         "episodes/show.html",
         episode=shown(talk),
-        comments=discussion.comments(session, me(), talk.row.id),
-        related=catalogue.related(session, me(), talk.row),
+        related=catalogue.related(session, viewer(), talk.row),
         art_url=url_for("media.show_artwork", slug=talk.row.show.slug),
         start=_start(talk.row.duration),
         errors=errors or {},
         typed=typed or {},
+        refused=refused or {},
+        **_for_colleagues(session, talk),
     )
+
+
+def _for_colleagues(session: Session, talk: Talk) -> dict[str, Any]:
+    """Return what a page has for people who are signed in; guests are shown the talk alone."""
+    asker = browser.asker()
+    if asker is None:
+        return {"comments": [], "comment_count": 0, "panels": {}}
+    episode = session.get_one(Episode, talk.row.id)
+    threads = discussion.comments(session, asker, episode.id)
+    return {
+        "comments": threads,
+        "comment_count": discussion.count(threads),
+        "standing": things.standing_of(episode),
+        "reasons": reports.REASONS,
+        "may_report": episode.published_at is not None and not talk.mine,
+        "taken": _taken(session, asker, episode) if episode.author_id == asker.id else None,
+        "opened": None if talk.row.published_at else openings.leave_of(session, asker, episode),
+        "panels": _panels(session, talk, episode, threads),
+        "proved": browser.has_proved_lately(),
+    }
+
+
+def _taken(session: Session, asker: Asker, episode: Episode) -> dict[str, Any] | None:
+    """Return what the author is told of a talk that a moderator took away."""
+    standing = things.standing_of(episode)
+    if standing not in {"hidden", "removed"}:
+        return None
+    return {
+        "standing": standing,
+        "why": decisions.why(session, Thing(episode, None), standing) or episode.hidden_words,
+        "answered": reports.is_answered(session, asker, episode.id),
+    }
+
+
+def _panels(
+    session: Session, talk: Talk, episode: Episode, threads: list[Said]
+) -> dict[int, caseload.Panel]:
+    """Return what this person can do as a moderator, to the talk (0) and to each comment."""
+    standings = {0: things.standing_of(episode)} if talk.may_moderate else {}
+    if episode.published_at is None:
+        return {}
+    said = (comment for thread in threads for comment in (thread, *thread.replies))
+    standings |= {comment.id: comment.standing for comment in said if comment.may_moderate}
+    return caseload.panels(session, episode.id, standings) if standings else {}
 
 
 def _start(duration: float | None) -> float | None:
@@ -112,6 +164,7 @@ def _open(session: Session, guid: Any) -> Episode:
 def rate(guid: Any) -> AnyResponse:
     """Take one person's stars."""
     with dare().database.begin() as session:
+        limits.spend(session, limits.RATINGS, me().id)
         ledger.rate(session, me(), _open(session, guid), request.form.get("stars"))
     return redirect(url_for("episodes.show", guid=guid, _anchor="rating"), 303)
 
@@ -121,6 +174,7 @@ def rate(guid: Any) -> AnyResponse:
 def unrate(guid: Any) -> AnyResponse:
     """Take the stars back."""
     with dare().database.begin() as session:
+        limits.spend(session, limits.RATINGS, me().id)
         ledger.withdraw(session, me(), _open(session, guid))
     return redirect(url_for("episodes.show", guid=guid, _anchor="rating"), 303)
 
@@ -150,7 +204,7 @@ def comment(guid: Any) -> AnyResponse | tuple[str, int]:
 @blueprint.post("/<uuid:guid>/comments/removal")
 @signed_in
 def remove_comment(guid: Any) -> AnyResponse:
-    """Remove a comment."""
+    """Take one's own comment back."""
     chosen = request.form.get("comment", type=int)
     with dare().database.begin() as session:
         episode = _open(session, guid)
@@ -177,3 +231,73 @@ def position(guid: Any) -> tuple[str, int]:
             session, me(), episode, seconds=seconds, finished=place.get("finished") is True
         )
     return "", 204
+
+
+@blueprint.post("/<uuid:guid>/reports")
+@signed_in
+def report(guid: Any) -> AnyResponse | tuple[str, int]:
+    """Tell moderators that a talk, or a comment on it, should not stand as it is."""
+    sent, comment_id = request.form, _comment_id()
+    with dare().database.begin() as session:
+        try:
+            fresh = reports.report(
+                session,
+                me(),
+                str(guid),
+                reason=sent.get("reason", ""),
+                words=sent.get("words", ""),
+                comment_id=comment_id,
+                network=browser.network(),
+            )
+        except PublishingError as error:
+            return _page(session, str(guid), refused=_refused("report", error)), 422
+    note(
+        "good",
+        "Thank you. Moderators will look at it." if fresh else "You have reported it already.",
+    )
+    return redirect(_back(guid, comment_id), 303)
+
+
+@blueprint.post("/<uuid:guid>/answers")
+@signed_in
+def answer(guid: Any) -> AnyResponse | tuple[str, int]:
+    """Answer for one's own talk or comment that a moderator took away."""
+    comment_id = _comment_id()
+    with dare().database.begin() as session:
+        try:
+            fresh = reports.appeal(
+                session,
+                me(),
+                str(guid),
+                words=request.form.get("words", ""),
+                comment_id=comment_id,
+                network=browser.network(),
+            )
+        except PublishingError as error:
+            return _page(session, str(guid), refused=_refused("answer", error)), 422
+    note("good", "Your answer is with the moderators." if fresh else "Your answer waits already.")
+    return redirect(_back(guid, comment_id), 303)
+
+
+def _comment_id() -> int | None:
+    """Return the comment that a form is about; None for the talk itself."""
+    told_id = request.form.get("comment", "")
+    if not told_id:
+        return None
+    if not (told_id.isascii() and told_id.isdecimal() and len(told_id) < 19):
+        abort(404)
+    return int(told_id)
+
+
+def _refused(what: str, error: PublishingError) -> dict[str, Any]:
+    return {
+        "what": what,
+        "about": _comment_id() or 0,
+        "errors": error.errors,
+        "typed": request.form.to_dict(),
+    }
+
+
+def _back(guid: Any, comment_id: int | None) -> str:
+    place = f"comment-{comment_id}" if comment_id else None
+    return url_for("episodes.show", guid=guid, _anchor=place)

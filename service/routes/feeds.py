@@ -14,18 +14,17 @@ from werkzeug.http import http_date
 
 from service.context import dare
 from service.delivery import PRIVATE, refusal, unchanged
-from service.feed import apps, channel, entries, rss, tokens
+from service.feed import channel, entries, rss, tokens
 from service.feed.entries import Standing
 from service.feed.tokens import Opened
 from service.identity.browser import keyed
-from service.openings import UNKNOWN, refused
+from service.openings import floods, note_use, refused, unknown
 from storage.models import now
 
 blueprint = Blueprint("podcasts", __name__)
 
 NO_PAGE = "This feed has no such page."
-# Noting each poll would make every read a write.
-USED_GRAIN = timedelta(minutes=5)
+MOVED = "This feed has a new address."
 GZIP_LEVEL = 5
 TYPE = "application/rss+xml; charset=utf-8"
 
@@ -48,6 +47,17 @@ class Asked:
         """The last change that rows know of."""
         return channel.changed(self.opened, self.standing)
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether that moment proves that nothing is new.
+
+        It does not of a ranked view, since no row says when its order last changed; nor where
+        something depends on the reader's communities, which leave no trace when they change; nor
+        while an older address leads here, as the app may have brought its date from there.
+        """
+        whole = self.opened.view.kind != entries.TOP and not self.standing.narrowed
+        return whole and self.opened.graced is None
+
 
 def _page_number() -> int:
     given = request.args.get("page", "1")
@@ -67,24 +77,37 @@ def _enter(opened: Opened) -> None:
 @blueprint.get("/f/<token>.xml")
 @keyed
 def show(token: str) -> Response:
-    """Answer a podcast app: 200, 304, 403, 404 or 410; two statements and no text for a 304."""
+    """Answer a podcast app: 200, 301, 304, 403, 404, 410 or 429.
+
+    Two statements and no text for a 304. No rights are kept from one request to the next.
+    """
+    page = _page_number()
     with dare().database.begin() as session:
         opened = tokens.by_spelling(session, token)
-        no = refused(opened)
-        asked = _asked(session, opened, _page_number()) if opened and not no else None
+        no = refused(opened, floods().feeds)
+        here = opened is not None and opened.is_newest and no is None
+        asked = _asked(session, opened, page) if opened is not None and here else None
     if no is not None or opened is None:
-        return no or refusal(404, UNKNOWN)
-    if asked is None:
+        return no or unknown()
+    if not page or (here and asked is None):
         return refusal(404, NO_PAGE)
+    note_use(opened)
+    if asked is None:
+        return _moved(opened, page)
     if not asked.standing.unentered and _is_held(asked):
-        return _noted(opened, Response(status=304, headers=_headers(asked)))
-    return _noted(opened, _whole(asked))
+        return Response(status=304, headers=_headers(asked))
+    return _whole(asked)
+
+
+def _moved(opened: Opened, page: int) -> Response:
+    """Lead from an address in grace to the newest one, which the app then keeps."""
+    answer = refusal(301, MOVED)
+    answer.headers["Location"] = channel.Addresses(dare().settings, opened).feed(page)
+    return answer
 
 
 def _is_held(asked: Asked) -> bool:
-    # Of a ranked view no row says when its order last changed, so its date proves nothing.
-    dated = asked.opened.view.kind != entries.TOP
-    return unchanged(request, asked.etag, asked.changed if dated else None)
+    return unchanged(request, asked.etag, asked.changed if asked.is_dated else None)
 
 
 def _settled(changed: datetime) -> datetime:
@@ -126,18 +149,3 @@ def _encoded(body: bytes, headers: dict[str, str]) -> Response:
         headers |= {"Content-Encoding": "gzip"}
     # Flask leaves the body out of an answer to HEAD and keeps its length.
     return Response(body, headers=headers, content_type=TYPE)
-
-
-def _noted(opened: Opened, response: Response) -> Response:
-    """Remember the use, at most every five minutes and after the answer is on its way."""
-    moment, by = now(), apps.family(request.user_agent.string)
-    last = opened.token.used_at
-    if last is None or moment - last >= USED_GRAIN:
-        database, token = dare().database, opened.token.id
-
-        @response.call_on_close
-        def note() -> None:
-            with database.begin() as session:
-                tokens.used(session, token, by, moment)
-
-    return response

@@ -17,6 +17,7 @@ def index() -> str:
     with dare().database.begin() as session:
         return render_template(
             "home/index.html",
+            asked=catalogue.asked_to_review(session, me()),
             continuing=catalogue.continuing(session, me()),
             top=catalogue.top(session, me(), limit=FEW).rows,
             newest=catalogue.newest(session, me(), limit=FEW).rows,

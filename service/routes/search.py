@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from flask import Blueprint, render_template, request, url_for
 
-from service import catalogue
+from service import catalogue, limits
 from service.context import dare
 from service.identity.browser import me, signed_in
 from service.text import marked
@@ -20,6 +20,8 @@ def index() -> str:
     words = request.args.get("q", "").replace("\x00", "")[:LONGEST].strip()
     page = max(1, request.args.get("page", 1, int))
     with dare().database.begin() as session:
+        if words:
+            limits.spend(session, limits.SEARCHES, me().id)
         hits, count = catalogue.searched(session, me(), words, page=page)
     more = url_for("search.index", q=words, page=page + 1)
     return render_template(

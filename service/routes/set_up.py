@@ -29,6 +29,7 @@ def show(token: str) -> Response | str | tuple[str, int]:
                 email=typed.get("email", ""),
                 name=typed.get("name", ""),
                 password=typed.pop("password", ""),
+                organisation=dare().settings.organisation,
             )
     except PersonError as error:
         errors = {error.field: str(error)}

@@ -8,13 +8,15 @@ from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 from werkzeug.datastructures import FileStorage
 
-from service import catalogue, publishing
+from service import catalogue, publishing, reviewing, visibility
+from service.catalogue import PersonLink, Talk
 from service.context import dare, told
 from service.failures import note
-from service.identity.browser import me, publisher
+from service.identity.browser import me, network, publisher
 from service.publishing import Draft, NotThereError, PublishingError
 from service.uploads import receiving
 from service.uploads.receiving import UploadError
+from storage.models import Episode, Show
 from storage.objects import PART
 
 blueprint = Blueprint("studio", __name__, url_prefix="/studio")
@@ -62,7 +64,7 @@ def _index(session: Session, errors: dict[str, str], typed: dict[str, str]) -> s
 
 
 def _draft() -> Draft:
-    fields = ("title", "notes", "language", "topics", "show")
+    fields = ("title", "notes", "language", "topics", "show", "held")
     return Draft(**{name: request.form.get(name, "") for name in fields})
 
 
@@ -86,7 +88,14 @@ def edit(guid: Any) -> str:
         return _edit(session, str(guid), {}, {})
 
 
-def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, str]) -> str:
+def _edit(
+    session: Session,
+    guid: str,
+    errors: dict[str, str],
+    typed: dict[str, str],
+    *,
+    meant: list[PersonLink] | None = None,
+) -> str:
     episode = publishing.mine(session, me(), guid)
     talk = catalogue.talk(session, me(), guid)
     if talk is None:
@@ -104,7 +113,10 @@ def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, 
             # other.
             "language": episode.language,
         },
-        shows=publishing.shows_to_publish_in(session, me()),
+        shows=_shows(session, talk),
+        **_audience(session, episode, typed),
+        reviewers=reviewing.of_talk(session, episode),
+        meant=meant or [],
         languages=LANGUAGES,
         limits=SimpleNamespace(
             upload_bytes=settings.max_upload_bytes,
@@ -118,6 +130,33 @@ def _edit(session: Session, guid: str, errors: dict[str, str], typed: dict[str, 
         errors=errors,
         typed=typed,
     )
+
+
+def _shows(session: Session, talk: Talk) -> list[Any]:
+    """Return the shows that the talk may stand in: its author's own, and the one it stands in."""
+    own = publishing.shows_to_publish_in(session, me())
+    return own if talk.row.show.slug in {show.slug for show in own} else [talk.row.show, *own]
+
+
+def _audience(session: Session, episode: Episode, typed: dict[str, str]) -> dict[str, Any]:
+    """Return for whom a talk is, in words and as what can be chosen."""
+    offered = visibility.options(session, me(), episode.audience)
+    show = session.get_one(Show, episode.show_id)
+    organisation = dare().settings.organisation
+    words = visibility.audience_in_words(session, me(), show, episode.audience, organisation)
+    if episode.withdrawn_at is not None:
+        words = "nobody, it is withdrawn"
+    elif episode.hidden_at is not None:
+        words = "nobody, a moderator has hidden it"
+    asked = "narrow" in typed
+    return {
+        "heard_by": words,
+        "audience": offered,
+        "narrowed": typed["narrow"] == "yes" if asked else episode.audience is not None,
+        "ticked": request.form.getlist("communities")
+        if asked
+        else [one.slug for one in offered if one.chosen],
+    }
 
 
 @blueprint.post("/<uuid:guid>")
@@ -194,6 +233,60 @@ def _receive(guid: str, file: FileStorage | None) -> None:
     publishing.receive(dare(), me(), guid, name=file.filename, length=length, body=file.stream)
 
 
+@blueprint.post("/<uuid:guid>/publish")
+@publisher
+def publish(guid: Any) -> AnyResponse:
+    """Let out a talk that was held back."""
+    with dare().database.begin() as session:
+        publishing.publish(session, me(), str(guid), network=network())
+    note("good", "The talk is out.")
+    return redirect(url_for("studio.edit", guid=guid), 303)
+
+
+@blueprint.post("/<uuid:guid>/audience")
+@publisher
+def narrow(guid: Any) -> AnyResponse | tuple[str, int]:
+    """Narrow one's own talk to communities, or open it to all who may see its show."""
+    chosen = request.form.getlist("communities") if request.form.get("narrow") == "yes" else None
+    try:
+        with dare().database.begin() as session:
+            episode = publishing.mine(session, me(), str(guid))
+            visibility.narrow(session, me(), episode, chosen, network=network())
+    except PublishingError as error:
+        with dare().database.begin() as session:
+            return _edit(session, str(guid), error.errors, request.form.to_dict()), 422
+    note("good", "Saved.")
+    return redirect(url_for("studio.edit", guid=guid, _anchor="audience"), 303)
+
+
+@blueprint.post("/<uuid:guid>/reviewers")
+@publisher
+def ask_reviewer(guid: Any) -> AnyResponse | tuple[str, int] | str:
+    """Ask somebody to review one's own talk before it is out."""
+    who = request.form.get("reviewer", "")
+    try:
+        with dare().database.begin() as session:
+            asked = reviewing.ask(session, me(), str(guid), who, network=network())
+            if asked.person is None:
+                return _edit(session, str(guid), {}, {"reviewer": who}, meant=asked.meant)
+    except PublishingError as error:
+        with dare().database.begin() as session:
+            return _edit(session, str(guid), error.errors, request.form.to_dict()), 422
+    note("good", f"{asked.person.name} can open the talk now and was told.")
+    return redirect(url_for("studio.edit", guid=guid, _anchor="reviewers"), 303)
+
+
+@blueprint.post("/<uuid:guid>/reviewers/removal")
+@publisher
+def end_review(guid: Any) -> AnyResponse:
+    """Ask somebody for a review no longer."""
+    person = request.form.get("person", "")
+    with dare().database.begin() as session:
+        reviewing.end(session, me(), str(guid), person, network=network())
+    note("good", "The talk is closed to them.")
+    return redirect(url_for("studio.edit", guid=guid, _anchor="reviewers"), 303)
+
+
 @blueprint.post("/<uuid:guid>/retry")
 @publisher
 def retry(guid: Any) -> AnyResponse:
@@ -208,7 +301,7 @@ def retry(guid: Any) -> AnyResponse:
 def withdraw(guid: Any) -> AnyResponse:
     """Take one's own talk off every list."""
     with dare().database.begin() as session:
-        publishing.withdraw(session, me(), str(guid))
+        publishing.withdraw(session, me(), str(guid), network=network())
     note("good", "The talk is withdrawn.")
     return redirect(url_for("studio.index"), 303)
 
@@ -218,6 +311,6 @@ def withdraw(guid: Any) -> AnyResponse:
 def restore(guid: Any) -> AnyResponse:
     """Put one's own withdrawn talk back."""
     with dare().database.begin() as session:
-        publishing.restore(session, dare(), me(), str(guid))
+        publishing.restore(session, dare(), me(), str(guid), network=network())
     note("good", "The talk is back in its lists and feeds.")
     return redirect(url_for("studio.index"), 303)

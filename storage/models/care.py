@@ -12,6 +12,35 @@ from storage.models.base import UUID, Row, born, identity, maybe_moment, moment,
 REPORT_REASONS = ("wrong", "unsafe", "confidential", "personal", "rude", "rights", "other")
 
 
+class Decision(Row, table=True):
+    """What a moderator did about a talk, or a comment on it, and why.
+
+    `before` is how the thing stood, so that undoing is exact. Reports that a decision answers name
+    it; once it is undone they are open again, and the row stays.
+    """
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        CheckConstraint("act in ('dismissed','hidden','removed','restored')", "act"),
+        CheckConstraint("before in ('standing','hidden','removed','taken-back')", "before"),
+    )
+    id: int = identity()
+    episode_id: int = reference("episode.id")
+    comment_id: int | None = reference("comment.id", default=None, nullable=True)
+    act: str = Field(max_length=10)
+    before: str = Field(max_length=10)
+    words: str = Field(max_length=300)
+    decided_by: int | None = reference(
+        "person.id", delete="SET NULL", default=None, nullable=True, index=False
+    )
+    decided_at: datetime = born()
+    undone_by: int | None = reference(
+        "person.id", delete="SET NULL", default=None, nullable=True, index=False
+    )
+    undone_at: datetime | None = maybe_moment()
+    undone_words: str = Field(default="", max_length=300)
+
+
 class Report(Row, table=True):
     """Somebody's word that a talk, or a comment on it, should not stand as it is."""
 
@@ -36,11 +65,9 @@ class Report(Row, table=True):
     words: str = Field(default="", max_length=1000)
     state: str = Field(default="open", max_length=10)
     created_at: datetime = born()
-    decided_by: int | None = reference(
-        "person.id", delete="SET NULL", default=None, nullable=True, index=False
+    decision_id: int | None = reference(
+        "decision.id", delete="SET NULL", default=None, nullable=True
     )
-    decided_at: datetime | None = maybe_moment()
-    decision: str = Field(default="", max_length=1000)
 
 
 class Notice(Row, table=True):
@@ -162,10 +189,14 @@ class Export(Row, table=True):
 
 
 class Erasure(Row, table=True):
-    """The opaque id of somebody who was erased; applied again after every restore."""
+    """The opaque id of somebody who was erased; applied again after every restore.
+
+    `handed_over` is what they chose for their talks: to stay without the name, or to go.
+    """
 
     __tablename__ = "erasure"
     ref: UUID = Field(primary_key=True)
+    handed_over: bool = False
     at: datetime = born()
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, text
 from sqlmodel import Field
 
 from storage.models.base import UUID, Row, born, identity, maybe_moment, reference
@@ -61,7 +61,7 @@ class FeedKey(Row, table=True):
 
     __tablename__ = "feed_key"
     key: str = Field(primary_key=True, max_length=64)
-    token_id: int = Field(foreign_key="feed_token.id", ondelete="CASCADE", sa_type=BigInteger)
+    token_id: int = reference("feed_token.id")
     generation: int = 1
     until: datetime | None = maybe_moment()
 

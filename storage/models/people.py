@@ -1,6 +1,7 @@
 """People, how they prove who they are, and the communities they belong to."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index
 from sqlalchemy.dialects.postgresql import JSONB
@@ -71,6 +72,7 @@ class Identity(Row, table=True):
     """Somebody at a sign-in provider: (issuer, subject), never an e-mail address.
 
     `trouble` says in words why the last sign-in's groups granted nothing; empty when they did.
+    `granted` is what they gave when they were last read: `role`, and `communities` (id → role).
     """
 
     __tablename__ = "identity"
@@ -80,6 +82,7 @@ class Identity(Row, table=True):
     provider: str = Field(max_length=40)
     email: str = Field(default="", max_length=254)
     trouble: str = Field(default="", max_length=300)
+    granted: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False))
     created_at: datetime = born()
     seen_at: datetime = born()
 

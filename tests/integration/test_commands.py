@@ -8,9 +8,10 @@ from sqlmodel import func, select, text
 
 from service.cli import COMMANDS, main
 from service.identity import people, tokens
+from storage import audit
 from storage.embedded.engines import write_engines
 from storage.embedded.ports import free_ports
-from storage.models import Episode, EpisodeScore, Person, Rating, Source
+from storage.models import Audit, Episode, EpisodeScore, Person, Rating, Source
 from storage.settings import ensure_secrets
 from tests import factories
 
@@ -80,7 +81,7 @@ def test_nobody_is_added_twice_or_with_a_short_password(dare, session):
 def test_a_token_opens_the_api_as_its_person(dare, session, ana):
     told = dare("token", "ANA@example.org")
     (secret,) = told.stdout.splitlines()
-    assert tokens.find(session, secret).id == ana.id
+    assert tokens.find(session, secret).asker.id == ana.id
     assert "add-person" in refusal(dare("token", "bo@example.org"))
 
 
@@ -137,6 +138,52 @@ def test_scores_are_rebuilt_from_the_ratings(dare, session, ana):
     row = session.get(EpisodeScore, talk.id, populate_existing=True)
     assert (row.score, row.count) == (right, 1)
     assert session.exec(select(func.count()).select_from(Rating)).one() == 1
+
+
+def test_the_audit_log_is_verified_and_its_first_broken_row_named(dare, session, settings):
+    assert dare("audit", "verify").stdout == f"0 rows, head {audit.START}\n"
+    account(dare)
+    for number in range(3):
+        audit.record(session, "joined", actor="somebody", number=number)
+    session.commit()
+    assert (
+        dare("audit", "verify").stdout == f"0 rows, head {audit.START}, 4 waiting for their link\n"
+    )
+    assert audit.seal(session, settings.secret) == 4
+    session.commit()
+    told = dare("audit", "verify")
+    head = told.stdout.split("head ")[1].strip()
+    assert (told.exit_code, told.stdout) == (0, f"4 rows, head {head}\n")
+    noted = dare("audit", "verify", "--head", head)
+    assert (noted.exit_code, noted.stdout) == (
+        0,
+        f"4 rows, head {head}, the noted head is link 4\n",
+    )
+    gone = dare("audit", "verify", "--head", "f" * 64)
+    assert (gone.exit_code, "is not in the chain" in gone.stdout) == (1, True)
+    session.execute(text("SET LOCAL session_replication_role = replica"))
+    session.execute(text("UPDATE audit SET actor = 'other' WHERE facts->>'number' = '1'"))
+    session.commit()
+    changed = session.exec(select(Audit.id).where(Audit.actor == "other")).one()
+    broken = dare("audit", "verify")
+    assert broken.exit_code == 1
+    (line,) = broken.stdout.splitlines()
+    assert line.startswith(f"Row {changed} of ")
+
+
+def test_the_newest_rows_of_the_audit_log_are_printed_the_newest_last(dare, session):
+    account(dare)
+    person = session.exec(select(Person)).one()
+    audit.record(
+        session, "joined", actor=str(person.ref), subject_kind="community", subject="pumps"
+    )
+    audit.record(session, "left", actor=str(person.ref), network="192.0.2.0/24", why="done")
+    session.commit()
+    lines = dare("audit", "tail").stdout.splitlines()
+    assert [line.split("  ")[1] for line in lines] == ["account-made", "joined", "left"]
+    assert lines[1].endswith("Ana Lima  community:pumps  -")
+    assert lines[2].endswith('Ana Lima  -  192.0.2.0/24  {"why": "done"}')
+    assert dare("audit", "tail", "-n", "1").stdout.splitlines() == lines[2:]
 
 
 def test_migrating_again_changes_nothing_and_says_how_many_there_are(dare, ana):

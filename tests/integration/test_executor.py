@@ -55,7 +55,7 @@ def test_a_heartbeat_touches_the_workers_own_lease_alone(executor, session):
     assert ages["another"] >= 20
 
 
-def test_a_worker_whose_lease_was_reaped_learns_it_at_its_next_heartbeat(executor, session):
+def test_s28_a_worker_whose_lease_was_reaped_learns_it_at_its_next_heartbeat(executor, session):
     session.delete(session.get_one(WorkerLease, executor.name))
     session.commit()
     assert executor.beat() is False

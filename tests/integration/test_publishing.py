@@ -1,14 +1,17 @@
 """Drafts, shows, comments and positions, as people steer them."""
 
+from datetime import timedelta
+
 import pytest
-from sqlmodel import select
+from sqlmodel import func, select
 
 from service import discussion, listening, publishing
 from service.access import asker_of
+from service.limits import TooFastError
+from service.moderation import decisions
 from service.publishing import Draft, NotNowError, NotThereError, PublishingError
 from storage.models import (
     Comment,
-    Community,
     Episode,
     EpisodeScore,
     EpisodeTopic,
@@ -146,7 +149,11 @@ def test_withdrawing_unlists_and_restoring_lists_again(session, ana, talk):
 
 def test_what_a_moderator_withdrew_its_author_cannot_put_back(session, ana, talk):
     moderator = asker_of(factories.person(session, "Mo Derat", role="moderator"))
-    publishing.withdraw(session, moderator, str(talk.guid))
+    with pytest.raises(NotThereError):  # moderators remove with a reason, by another way
+        publishing.withdraw(session, moderator, str(talk.guid))
+    decisions.decide(
+        session, None, moderator, str(talk.guid), act="removed", words="Names a customer.", turn=0
+    )
     with pytest.raises(NotNowError, match="withdrawn by a moderator"):
         publishing.restore(session, None, ana, str(talk.guid))
     assert talk.withdrawn_at is not None
@@ -168,16 +175,17 @@ def test_shows_of_one_title_get_addresses_of_their_own(session, ana, bo):
     assert all(slug == "pumps" or slug.startswith("pumps-") for slug in slugs)
 
 
-def test_a_show_belongs_to_its_community(session, ana):
-    group = Community(slug="water", name="Water")
-    session.add(group)
-    session.flush()
-    assert (
-        publishing.create_show(session, ana, title="A", community="water").community_id == group.id
-    )
-    with pytest.raises(PublishingError) as refused:
-        publishing.create_show(session, ana, title="", description="d" * 4001, community="none")
-    assert set(refused.value.errors) == {"title", "description", "community"}
+def test_a_show_belongs_to_its_community(session, person):
+    group = factories.community(session, "Water", slug="water")
+    factories.community(session, "Fire", slug="fire")
+    factories.member(session, group, person)
+    ana = factories.asker(session, person)
+    made = publishing.create_show(session, ana, title="A", community="water")
+    assert made.community_id == group.id
+    for other in ("none", "fire"):
+        with pytest.raises(PublishingError) as refused:
+            publishing.create_show(session, ana, title="", description="d" * 4001, community=other)
+        assert set(refused.value.errors) == {"title", "description", "community"}
 
 
 # Comments
@@ -208,12 +216,35 @@ def test_a_comment_that_was_removed_without_answers_is_gone(session, bo, talk):
 
 
 def test_comments_are_removed_by_their_authors_and_by_moderators(session, ana, bo, talk):
-    said = discussion.say(session, bo, talk, body="Oops")
-    with pytest.raises(NotThereError):
-        discussion.remove(session, ana, talk, said.id)
+    first = discussion.say(session, bo, talk, body="Oops")
+    second = discussion.say(session, bo, talk, body="Oops again")
     moderator = asker_of(factories.person(session, "Di Mo", role="moderator"))
-    discussion.remove(session, moderator, talk, said.id)
-    assert said.removed_at is not None
+    for asker in (ana, moderator):
+        with pytest.raises(NotThereError):
+            discussion.remove(session, asker, talk, first.id)
+    discussion.remove(session, bo, talk, first.id)
+    assert (first.removed_at is not None, first.removed_by) == (True, None)
+    decisions.decide(
+        session, None, moderator, str(talk.guid), act="removed", words="Rude.", turn=0,
+        comment_id=second.id,
+    )  # fmt: skip
+    assert (second.removed_at is not None, second.removed_by) == (True, moderator.id)
+
+
+def test_the_same_comment_twice_within_a_minute_is_one(session, bo, talk):
+    first = discussion.say(session, bo, talk, body="Why?", at=3.0)
+    assert discussion.say(session, bo, talk, body="Why? ", at=5.0).id == first.id
+    assert discussion.say(session, bo, talk, body="Why?", parent=first.id).id != first.id
+    first.created_at -= timedelta(minutes=2)
+    assert discussion.say(session, bo, talk, body="Why?").id != first.id
+    assert session.exec(select(func.count()).select_from(Comment)).one() == 3
+
+
+def test_s50_ten_comments_a_minute_are_the_most(session, bo, talk):
+    for number in range(10):
+        discussion.say(session, bo, talk, body=f"Number {number}")
+    with pytest.raises(TooFastError):
+        discussion.say(session, bo, talk, body="One more")
 
 
 # Positions

@@ -76,17 +76,17 @@ def test_a_house_runs_once(tmp_path: Path) -> None:
     assert _is_one_line(result, "already runs", f"dare stop --data {tmp_path}")
 
 
-def test_the_open_network_needs_https(tmp_path: Path) -> None:
+def test_s30_the_open_network_needs_https(tmp_path: Path) -> None:
     result = _up("--data", tmp_path, "--bind", "0.0.0.0", "--port", "0")
     assert _is_one_line(result, "0.0.0.0", "DARE_BASE_URL")
 
 
-def test_plain_http_is_for_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s30_plain_http_is_for_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARE_BASE_URL", "http://talks.example.org")
     assert _is_one_line(_up("--data", tmp_path, "--port", "0"), "DARE_BASE_URL", "https")
 
 
-def test_a_weak_secret_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s30_a_weak_secret_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARE_SECRET_KEY", "changeme")
     result = _up("--data", tmp_path, "--port", "0")
     assert _is_one_line(result, "DARE_SECRET_KEY", "32 bytes")

@@ -67,7 +67,7 @@ def test_words_that_must_not_be_there_give_no_moment(session, show):
     "words",
     ["'", "''", "\\", ":*", "a & b", "http://x.io/?a=1&b=2|c", "!!", "()", "<->", "v:*A", "\x02"],
 )  # fmt: skip
-def test_no_words_are_an_error_of_the_query(session, show, words):
+def test_s20_no_words_are_an_error_of_the_query(session, show, words):
     talk = factories.episode(session, show, said=[words])
     found(session, words)
     search.moments(session, words, [talk.id])

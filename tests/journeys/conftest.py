@@ -1,7 +1,6 @@
 """A whole house, started as an operator starts it, and a real browser to visit it with."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,21 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from storage.embedded.ports import free_ports
+from tests import chromium
 
 PASSWORD = "a sentence is easy to remember"
-CHROMIUM = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--no-first-run",
-    # Chromium refuses its own sandbox to root, as in containers.
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-]
 
 
 @dataclass(frozen=True)
@@ -92,22 +82,11 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def chromium_path() -> str | None:
-    """Return a browser of this machine, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return next((path for name in names if (path := shutil.which(name))), None)
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A real Chromium, headless."""
-    path = chromium_path()
-    if path is None:
-        pytest.skip("no chromium on this machine: install it and run again")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield opened
-        opened.close()
+    with chromium.opened() as started:
+        yield started
 
 
 class Visitor:

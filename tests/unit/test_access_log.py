@@ -15,16 +15,18 @@ from service.access_log import FORMAT, AccessLogger, blanked
         ("/f/abc123.xml", "/f/…"),
         ("/m/ref/key/guid/1/audio.mp3", "/m/…/…/guid/1/audio.mp3"),
         ("/set-up/secret", "/set-up/…"),
+        ("/invitations/secret", "/invitations/…"),
+        ("/resets/secret", "/resets/…"),
         ("/search?q=private+words", "/search"),
         ("/feeds", "/feeds"),
         ("/my/f/abc", "/my/f/abc"),
     ],
 )
-def test_secret_parts_of_an_address_are_blanked(path: str, shown: str) -> None:
+def test_s41_secret_parts_of_an_address_are_blanked(path: str, shown: str) -> None:
     assert blanked(path) == shown
 
 
-def test_no_part_of_a_line_can_hold_token_query_or_referrer() -> None:
+def test_s19_s41_no_part_of_a_line_can_hold_token_query_or_referrer() -> None:
     environ = {
         "REQUEST_METHOD": "GET",
         "RAW_URI": "/f/sesame.xml?t=query",

@@ -39,7 +39,7 @@ def test_the_two_commands_come_first():
     assert README.index("make up") < README.index("make test") < README.index("## Settings")
 
 
-def test_hadolint_finds_nothing_in_the_dockerfile():
+def test_s74_hadolint_finds_nothing_in_the_dockerfile():
     program = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
     assert program is not None
     done = subprocess.run(
@@ -48,7 +48,7 @@ def test_hadolint_finds_nothing_in_the_dockerfile():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_runs_as_a_plain_user_and_checks_every_package_by_hash():
+def test_s74_the_image_runs_as_a_plain_user_and_checks_every_package_by_hash():
     users = re.findall(r"^USER (\S+)$", DOCKERFILE, re.MULTILINE)
     assert users
     assert not any(user.startswith(("0", "root")) for user in users)
@@ -95,7 +95,7 @@ def test_the_compose_file_holds_no_secret_and_opens_no_port_to_the_world():
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_roles_of_ours_run_read_only_without_capabilities():
+def test_s74_roles_of_ours_run_read_only_without_capabilities():
     for name in OURS:
         service = COMPOSE["services"][name]
         assert service["read_only"] is True
@@ -113,7 +113,7 @@ def test_the_store_of_the_compose_file_is_hardened_like_the_embedded_one():
     assert "-fsync" in " ".join(COMPOSE["services"]["store-rule"]["command"])
 
 
-def test_locks_hold_hashes_and_no_addresses():
+def test_s74_locks_hold_hashes_and_no_addresses():
     for path in ROOT.glob("requirements*"):
         words = path.read_text()
         assert "--hash=sha256:" in words

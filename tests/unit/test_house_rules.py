@@ -14,6 +14,8 @@ MODULES = sorted(
 TEMPLATES = sorted((ROOT / "templates").rglob("*.*ml"))
 SCRIPTS = sorted((ROOT / "service" / "static").rglob("*.js"))
 STYLES = sorted((ROOT / "service" / "static").rglob("*.css"))
+# What asks other machines for something.
+ASKING = re.compile(r"(urllib\.request|http\.client|urllib3|requests|httpx|aiohttp|ftplib)(\.|$)")
 # Functions that send their first argument to the database as it is.
 SENT = {"text", "execute", "exec_driver_sql", "literal_column"}
 
@@ -90,7 +92,7 @@ def pasted(tree):
                 yield node.lineno
 
 
-def test_no_sql_is_put_together_from_text():
+def test_s16_no_sql_is_put_together_from_text():
     assert [f"{name_of(path)}:{line}" for path, tree in trees() for line in pasted(tree)] == []
 
 
@@ -108,7 +110,38 @@ def test_sql_that_is_put_together_would_be_seen(source, lines):
     assert len(list(pasted(ast.parse(source)))) == lines
 
 
-def test_templates_escape_everything():
+def asking(tree):
+    """Yield the modules that ask other machines, as far as a module imports them."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        yield from (name for name in names if ASKING.match(name))
+
+
+def test_s43_the_web_room_asks_other_machines_in_one_module_alone():
+    asked = {name_of(path) for path, tree in trees() if any(asking(tree))}
+    assert {name for name in asked if name.startswith("service/")} == {"service/outward.py"}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import urllib.request",
+        "from urllib import request",
+        "from urllib.request import urlopen",
+        "import http.client",
+        "from http import client",
+        "import httpx",
+        "import asyncio, ftplib",
+    ],
+)
+def test_a_module_that_asks_other_machines_would_be_seen(source):
+    assert list(asking(ast.parse(source)))
+    assert not list(asking(ast.parse("from urllib.parse import urlsplit\nimport httpretty")))
+
+
+def test_s17_templates_escape_everything():
     assert finds(r"\|\s*safe\b|autoescape|Markup", TEMPLATES) == []
 
 

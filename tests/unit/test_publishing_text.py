@@ -111,7 +111,7 @@ TAGS = re.compile(r"</?(p|br|a|ul|ol|li|em|strong|code|pre|blockquote|h3|h4)(>| 
 
 
 @given(st.one_of(anything, st.text("<>[]()*_`#&;:/!\"' \nascriptjvhtp=", max_size=80)))
-def test_notes_become_a_few_tags_and_nothing_else(notes):
+def test_s14_notes_become_a_few_tags_and_nothing_else(notes):
     shown = str(rich(many_lines(notes)))
     assert all(TAGS.match(shown, at.start()) for at in re.finditer("<", shown)), shown
     links = re.findall(r'href="([^"]*)"', shown)
@@ -133,7 +133,7 @@ def test_notes_become_a_few_tags_and_nothing_else(notes):
         ),
     ],
 )
-def test_notes_are_markdown_and_raw_markup_is_shown_as_typed(notes, shown):
+def test_s14_notes_are_markdown_and_raw_markup_is_shown_as_typed(notes, shown):
     rel = 'rel="nofollow noopener noreferrer ugc"'
     assert str(rich(notes)) == shown.replace("REL", rel)
 

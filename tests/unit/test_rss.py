@@ -216,13 +216,13 @@ def expected(text: str) -> str:
 
 @settings(max_examples=150, deadline=None)
 @given(some.text(some.characters(codec=None), max_size=60))
-def test_any_text_comes_back_character_for_character(text):
+def test_s15_any_text_comes_back_character_for_character(text):
     assert titled(text) == expected(text)
 
 
 @settings(max_examples=100, deadline=None)
 @given(some.text(some.characters(codec=None), max_size=60))
-def test_any_fragment_comes_back_out_of_cdata(text):
+def test_s15_any_fragment_comes_back_out_of_cdata(text):
     feed = rss.render(replace(PLAIN, description=Html(text)))
     found = etree.fromstring(feed.encode()).findtext("channel/description") or ""
     assert found == rss.clean(text).replace("\r\n", "\n").replace("\r", "\n")

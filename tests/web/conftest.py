@@ -49,6 +49,13 @@ def application(house):
     floor_of(made).database.close()
 
 
+@pytest.fixture(autouse=True)
+def unhurried(request):
+    """Let each test begin without what earlier ones have asked for so far."""
+    for name in {"application", "app"} & set(request.fixturenames):
+        request.getfixturevalue(name).extensions["dare-floods"].clear()
+
+
 @pytest.fixture
 def program(application, settings, session):
     """Make the program of a person; everything added so far is committed with its token."""

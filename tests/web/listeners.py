@@ -33,12 +33,28 @@ class Listener:
         self.origin = settings.origin
         self._client = app.test_client(use_cookies=False)
 
-    def get(self, url: str, method: str = "GET", *, buffered: bool = True, **headers: str) -> Any:
-        """Ask for an address, absolute or not; header names with underscores for hyphens."""
+    def get(
+        self,
+        url: str,
+        method: str = "GET",
+        *,
+        buffered: bool = True,
+        at: str = "127.0.0.1",
+        **headers: str,
+    ) -> Any:
+        """Ask for an address, absolute or not; header names with underscores for hyphens.
+
+        `at` is the network address that the request comes from.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         path = url.removeprefix(self.origin)
         return self._client.open(
-            path, method=method, base_url=self.origin, headers=sent, buffered=buffered
+            path,
+            method=method,
+            base_url=self.origin,
+            headers=sent,
+            buffered=buffered,
+            environ_overrides={"REMOTE_ADDR": at},
         )
 
 

@@ -684,10 +684,47 @@ def test_a_feed_is_issued_opened_and_closed(place):
         assert place.mine.delete(f"feeds/{feed['id']}").status_code == 204
     assert place.mine.get(path).status_code == 410
     rows = place.mine.get("feeds").get_json()["rows"]
-    assert [(row["id"], row["address"]) for row in rows] == [
-        (of_show["id"], of_show["address"]),
-        (feed["id"], None),
+    assert [(row["id"], row["address"], bool(row["revoked_at"])) for row in rows] == [
+        (of_show["id"], None, False),
+        (feed["id"], None, True),
     ]
+    # It was told when it was made; a list shows no more than lets its owner tell it from others.
+    assert of_show["address"] not in str(rows)
+    assert rows[0]["masked"].startswith(f"{place.mine._origin}/f/{path_start(of_show)}…")
+
+
+def path_start(feed):
+    return feed["address"].rpartition("/")[2][:4]
+
+
+def test_a_feed_is_renamed_renewed_and_replaced(place):
+    first = place.mine.post("feeds", json={"label": "Phone", "days": 90}).get_json()
+    assert first["expires_at"]
+    own = f"feeds/{first['id']}"
+    assert place.mine.patch(own, json={"label": "Tablet"}).get_json()["label"] == "Tablet"
+    renewed = place.mine.post(f"{own}/rotation").get_json()
+    assert (renewed["id"], renewed["label"]) == (first["id"], "Tablet")
+    old, new = (told["address"].removeprefix(place.mine._origin) for told in (first, renewed))
+    assert place.mine.get(old).headers["Location"] == renewed["address"]
+    replaced = place.mine.post(f"{own}/replacement")
+    assert replaced.status_code == 201
+    fresh = replaced.get_json()
+    assert fresh["id"] != first["id"]
+    assert fresh["expires_at"] == first["expires_at"]
+    assert [place.mine.get(path).status_code for path in (old, new)] == [410, 410]
+    assert place.mine.get(fresh["address"].removeprefix(place.mine._origin)).status_code == 200
+    for act in ("rotation", "replacement"):
+        refused(place.mine.post(f"{own}/{act}"), 409)
+
+
+def test_nobody_elses_feed_is_touched(place):
+    first = place.mine.post("feeds", json={"label": "Phone"}).get_json()
+    own = f"feeds/{first['id']}"
+    refused(place.its.patch(own, json={"label": "x"}), 404)
+    for act in ("rotation", "replacement"):
+        refused(place.its.post(f"{own}/{act}"), 404)
+    assert place.mine.get("feeds").get_json()["rows"][0]["label"] == "Phone"
+    assert place.mine.get(first["address"].removeprefix(place.mine._origin)).status_code == 200
 
 
 def test_nobody_holds_more_than_fifty_feeds(place, session):
@@ -700,7 +737,14 @@ def test_nobody_holds_more_than_fifty_feeds(place, session):
 
 @pytest.mark.parametrize(
     "body",
-    [{"show": "none-such"}, {"mode": "both"}, {"label": "x" * 121}, {"label": "a\u0000"}, {"x": 1}],
+    [
+        {"show": "none-such"},
+        {"mode": "both"},
+        {"days": 30},
+        {"label": "x" * 121},
+        {"label": "a\u0000"},
+        {"x": 1},
+    ],
 )
 def test_a_feed_that_cannot_be_is_refused(place, body):
     refused(place.mine.post("feeds", json=body), 422)

@@ -91,7 +91,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_no_address_however_odd_is_a_fault_of_ours(desk, address):
+def test_s16_no_address_however_odd_is_a_fault_of_ours(desk, address):
     for value in [*ODD, "1e300", "-1e18", "inf", "../../etc/passwd", "//[", "99999999999999999"]:
         answer = desk.its.get(address.replace("{}", percent(value)))
         assert answer.status_code < 500, (value[:40], answer.get_data(as_text=True))
@@ -108,14 +108,19 @@ def test_a_moment_that_is_no_place_in_the_talk_is_passed_over(desk):
 def forms(desk):
     """Return every form of the pages, with the fields that it reads."""
     draft, talk = f"/studio/{desk.draft.guid}", f"/episodes/{desk.talk.guid}"
-    said = ("title", "notes", "language", "topics", "show")
+    said = ("title", "notes", "language", "topics", "show", "held")
+    show = ("title", "description", "community", "language", "visibility", "communities")
     return {
         "/studio/": said,
         draft: said,
         f"{talk}/rating": ("stars",),
         f"{talk}/comments": ("body", "at", "parent"),
         f"{talk}/comments/removal": ("comment",),
-        "/shows/": ("title", "description", "community", "language"),
+        f"{draft}/audience": ("narrow", "communities"),
+        f"{draft}/reviewers": ("reviewer",),
+        f"{draft}/reviewers/removal": ("person",),
+        "/shows/": show,
+        f"/shows/{desk.show.slug}/edit": show,
         "/account/": ("name", "department", "about"),
         "/account/theme": ("theme",),
         "/account/sessions/end": ("session",),
@@ -126,7 +131,7 @@ def forms(desk):
     }
 
 
-def test_no_field_however_odd_is_a_fault_of_ours(desk):
+def test_s16_no_field_however_odd_is_a_fault_of_ours(desk):
     for path, fields in forms(desk).items():
         typed = {"title": "Known", "body": "Known", "name": "Known"}
         for field, value in itertools.product(fields, ODD):
@@ -168,7 +173,7 @@ BODIES = [
 
 
 @pytest.mark.parametrize("path", SCRIPTED)
-def test_no_body_however_odd_is_a_fault_of_ours(desk, session, path):
+def test_s16_no_body_however_odd_is_a_fault_of_ours(desk, session, path):
     address = path.format(draft=desk.draft.guid, talk=desk.talk.guid)
     for body in BODIES:
         answer = desk.its.send("POST", address, data=body, content_type="application/json")
@@ -224,7 +229,7 @@ def test_a_show_that_cannot_be_is_shown_again_as_typed(desk):
     words = page(desk.its.post("/shows/", title="", description="About pumps"))
     assert "A show needs a title." in words
     assert "About pumps</textarea>" in words
-    assert "There is no such community." in page(
+    assert "Choose a community that you belong to." in page(
         desk.its.post("/shows/", title="Pumps", community="none")
     )
 

@@ -11,7 +11,7 @@ from storage.models import Episode, Row
 from tests import factories
 from tests.web.visitors import Visitor, visitor
 
-RULES = {"open", "signed-in", "publisher", "keyed"}
+RULES = {"open", "keyed", "guest", "signed-in", "publisher", "steward", "moderator", "admin"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 ELSEWHERE = {"Sec-Fetch-Site": "cross-site"}
@@ -23,7 +23,7 @@ def routes(application, methods):
     values = {
         "guid": NOWHERE, "upload_id": NOWHERE, "ref": NOWHERE, "revision": 1, "comment_id": 1,
         "feed_id": 1, "slug": "none", "token": "none", "digest": "none", "name": "css/dare.css",
-        "kind": "vtt", "extension": "vtt", "language": "en", "key": "none",
+        "kind": "vtt", "extension": "vtt", "language": "en", "key": "none", "decision_id": 1,
     }  # fmt: skip
     adapter = application.url_map.bind("127.0.0.1")
     found = []
@@ -75,7 +75,7 @@ def test_an_application_with_a_route_without_a_rule_does_not_start(application):
         _check_rules(bare)
 
 
-def test_no_change_comes_from_another_site_or_without_the_pages_secret(
+def test_s34_no_change_comes_from_another_site_or_without_the_pages_secret(
     application, session, browser
 ):
     secret = browser.csrf
@@ -110,7 +110,7 @@ def test_a_form_with_its_secret_passes_also_from_a_browser_that_says_nothing_of_
     assert session.exec(select(Episode.title)).all() == ["To be said"]
 
 
-def test_the_secret_of_one_session_does_not_open_another(
+def test_s34_the_secret_of_one_session_does_not_open_another(
     application, settings, session, browser, author
 ):
     other = visitor(application, settings, session, author)
@@ -126,7 +126,7 @@ def test_the_secret_of_a_visit_ends_with_signing_in(application, settings, sessi
     assert signed.ask("POST", "/studio/", data=sent, headers=signed.ours).status_code == 403
 
 
-def test_signing_in_needs_a_secret_too(application, settings):
+def test_s34_signing_in_needs_a_secret_too(application, settings):
     stranger = Visitor(application, settings)
     sent = {"email": "a@example.org", "password": "x"}
     assert stranger.ask("POST", "/sign-in", data=sent).status_code == 403
@@ -201,7 +201,12 @@ def test_a_contributor_withdraws_no_ones_talk_but_a_moderator_does(
     other = factories.person(session, "Bo Chen")
     talk = factories.episode(session, factories.show(session, other))
     moderator = visitor(application, settings, session, factories.person(session, role="moderator"))
-    assert browser.post(f"/studio/{talk.guid}/withdraw").status_code == 404
-    assert moderator.post(f"/studio/{talk.guid}/withdraw").status_code == 303
+    for somebody in (browser, moderator):
+        assert somebody.post(f"/studio/{talk.guid}/withdraw").status_code == 404
+    sent = {"act": "removed", "words": "It names a customer.", "turn": 0}
+    assert browser.post(f"/moderation/{talk.guid}", **sent).status_code == 404
+    session.refresh(talk)
+    assert talk.withdrawn_at is None
+    assert moderator.post(f"/moderation/{talk.guid}", **sent).status_code == 303
     session.refresh(talk)
     assert talk.withdrawn_at is not None

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -17,11 +18,25 @@ from lxml import etree
 from sqlalchemy import event
 from sqlmodel import Session, select
 
+from service import leaks
+from service.access_log import blanked
 from service.app import create_app, floor_of
 from service.commands.feed_token import command
 from service.feed import tokens
-from storage.models import EpisodePerson, EpisodeScore, FeedEntry, FeedKey, FeedToken, now
-from tests import feed_rules
+from storage.models import (
+    Audit,
+    EpisodePerson,
+    EpisodeScore,
+    FeedEntry,
+    FeedKey,
+    FeedNetwork,
+    FeedToken,
+    Mail,
+    Membership,
+    Notice,
+    now,
+)
+from tests import factories, feed_rules
 from tests.web.listeners import (
     Listener,
     add_person,
@@ -391,6 +406,402 @@ def test_a_disabled_account_pauses_its_feeds(session, listener, stage):
     assert answer.headers["Retry-After"] == "86400"
     change(session, stage.person, disabled_at=None)
     assert listener.get(stage.address).status_code == 200
+
+
+def rotate(session, settings, token, days=30):
+    """Rotate a token as its owner does; return its new address."""
+    tokens.rotate(session, token, secret=settings.secret, grace=timedelta(days=days))
+    session.commit()
+    return tokens.address(settings, token)
+
+
+def end_grace(session, token):
+    """Let the time pass until a token's older addresses lead nowhere."""
+    for key in session.exec(select(FeedKey).where(FeedKey.token_id == token.id)):
+        if key.until is not None:
+            key.until = now() - timedelta(minutes=1)
+            session.add(key)
+    session.commit()
+
+
+def key_address(settings, token, talk, generation):
+    key = tokens.episode_key(settings.secret, token, talk.guid, generation)
+    return f"/m/{token.ref}/{key}/{talk.guid}/1/audio.mp3"
+
+
+def test_a_rotated_address_leads_to_the_new_one_for_a_while(session, settings, listener, stage):
+    before = listener.get(stage.address)
+    new = rotate(session, settings, stage.token)
+    for method in ("GET", "HEAD"):
+        moved = listener.get(stage.address, method, If_None_Match=before.headers["ETag"])
+        assert (moved.status_code, moved.headers["Location"]) == (301, new)
+        assert moved.headers["Cache-Control"] == "no-store"
+        assert moved.headers["Referrer-Policy"] == "no-referrer"
+    assert stage.address not in moved.text
+    answer = listener.get(new)
+    assert titles(answer) == titles(before)
+    assert found(answer, "//item/guid/text()") == found(before, "//item/guid/text()")
+    assert found(answer, "//itunes:new-feed-url/text()") == [new]
+    assert feed_rules.findings(answer.data) == []
+    assert not set(found(answer, "//enclosure/@url")) & set(found(before, "//enclosure/@url"))
+
+
+def test_media_keys_of_every_generation_in_grace_work(session, settings, listener, stage):
+    rotate(session, settings, stage.token)
+    newest = rotate(session, settings, stage.token)
+    assert listener.get(stage.address).headers["Location"] == newest
+    addresses = [key_address(settings, stage.token, stage.talks[0], n) for n in (1, 2, 3)]
+    assert [listener.get(one, "HEAD").status_code for one in addresses] == [200] * 3
+    assert listener.get(key_address(settings, stage.token, stage.talks[0], 4)).status_code == 404
+    end_grace(session, stage.token)
+    assert [listener.get(one, "HEAD").status_code for one in addresses] == [410, 410, 200]
+    tokens.revoke(session, stage.token)
+    session.commit()
+    assert [listener.get(one, "HEAD").status_code for one in addresses] == [410] * 3
+
+
+def test_after_its_grace_an_old_address_is_gone_and_the_new_one_says_no_more(
+    session, settings, listener, stage
+):
+    new = rotate(session, settings, stage.token)
+    tag = listener.get(new).headers["ETag"]
+    assert listener.get(new, If_None_Match=tag).status_code == 304
+    end_grace(session, stage.token)
+    assert listener.get(stage.address).status_code == 410
+    after = listener.get(new, If_None_Match=tag)
+    assert after.status_code == 200
+    assert found(after, "//itunes:new-feed-url") == []
+    (until,) = [one for one in session.exec(select(FeedKey.until)) if one is not None]
+    assert parsedate_to_datetime(after.headers["Last-Modified"]) >= until.replace(microsecond=0)
+
+
+def test_a_house_without_grace_closes_the_old_address_at_once(session, settings, listener, stage):
+    new = rotate(session, settings, stage.token, days=0)
+    assert listener.get(stage.address).status_code == 410
+    assert found(listener.get(new), "//itunes:new-feed-url") == []
+
+
+def test_a_moved_address_keeps_its_page(session, settings, listener, stage, monkeypatch):
+    monkeypatch.setattr("service.feed.entries.PAGE_SIZE", 2)
+    new = rotate(session, settings, stage.token)
+    moved = listener.get(f"{stage.address}?page=2")
+    assert moved.headers["Location"] == f"{new}?page=2"
+    assert titles(listener.get(moved.headers["Location"])) == ["Talk 1"]
+    second = listener.get(f"{new}?page=2")
+    assert found(second, "//itunes:new-feed-url/text()") == [new]
+    assert listener.get(f"{stage.address}?page=x").status_code == 404
+
+
+def test_a_date_from_before_the_move_proves_nothing(session, settings, listener, stage):
+    modified = listener.get(stage.address).headers["Last-Modified"]
+    new = rotate(session, settings, stage.token)
+    assert listener.get(new, If_Modified_Since=modified).status_code == 200
+
+
+def test_a_replaced_address_leads_nowhere(session, settings, listener, stage):
+    old = stage.address
+    made = tokens.replace(session, stage.token, secret=settings.secret)
+    session.commit()
+    for method in ("GET", "HEAD"):
+        gone = listener.get(old, method)
+        assert gone.status_code == 410
+        assert "Location" not in gone.headers
+    assert listener.get(key_address(settings, stage.token, stage.talks[0], 1)).status_code == 410
+    assert titles(listener.get(tokens.address(settings, made))) == ["Talk 3", "Talk 2", "Talk 1"]
+    with pytest.raises(tokens.ClosedError):
+        tokens.replace(session, stage.token, secret=settings.secret)
+    with pytest.raises(tokens.ClosedError):
+        rotate(session, settings, stage.token)
+
+
+def test_an_address_runs_out_when_it_was_made_to(session, settings, listener, stage):
+    change(session, stage.token, expires_at=now() + timedelta(minutes=1))
+    assert listener.get(stage.address).status_code == 200
+    change(session, stage.token, expires_at=now() - timedelta(seconds=1))
+    assert listener.get(stage.address).status_code == 410
+    media = listener.get(key_address(settings, stage.token, stage.talks[0], 1), "HEAD")
+    assert media.status_code == 410
+    # What has run out makes room for another, and cannot be brought back by renewing it.
+    assert tokens.mine(session, stage.person.id)[-1].token.id == stage.token.id
+    with pytest.raises(tokens.ClosedError):
+        rotate(session, settings, stage.token)
+
+
+# Suspended and erased people
+
+
+def test_who_no_provider_vouches_for_any_more_is_paused_and_comes_back(
+    session, settings, listener, stage
+):
+    media = key_address(settings, stage.token, stage.talks[0], 1)
+    change(session, stage.person, vouched_at=now() - timedelta(days=89))
+    assert listener.get(stage.address).status_code == 200
+    change(session, stage.person, vouched_at=now() - timedelta(days=91))
+    for path in (stage.address, stage.top_address, media):
+        paused = listener.get(path)
+        assert paused.status_code == 403
+        assert paused.headers["Retry-After"] == "86400"
+        assert paused.text == "Sign in once to open this feed again.\n"
+    change(session, stage.person, password_hash="$argon2id$")
+    assert listener.get(stage.address).status_code == 200
+    change(session, stage.person, password_hash=None)
+    assert listener.get(stage.address).status_code == 403
+    change(session, stage.person, vouched_at=now())
+    assert listener.get(stage.address).status_code == 200
+
+
+def test_a_pause_that_lasts_becomes_an_end_until_somebody_comes_back(session, listener, stage):
+    change(session, stage.person, disabled_at=now() - timedelta(days=29))
+    assert listener.get(stage.address).status_code == 403
+    change(session, stage.person, disabled_at=now() - timedelta(days=31))
+    assert listener.get(stage.address).status_code == 410
+    change(session, stage.person, disabled_at=None)
+    assert listener.get(stage.address).status_code == 200
+
+
+def test_an_erased_persons_addresses_are_gone(session, settings, listener, stage):
+    change(session, stage.person, erased_at=now(), disabled_at=now())
+    media = key_address(settings, stage.token, stage.talks[0], 1)
+    assert {listener.get(path).status_code for path in (stage.address, media)} == {410}
+
+
+# Rights that change
+
+
+@pytest.fixture
+def community(session, stage):
+    """A community that the reader belongs to."""
+    made = factories.community(session, "Out on site")
+    factories.member(session, made, stage.person)
+    session.commit()
+    return made
+
+
+def leave(session, community, person):
+    session.delete(session.get(Membership, (community.id, person.id)))
+    session.commit()
+
+
+def narrow(session, talk, community):
+    """Narrow a talk to a community as its author does."""
+    change(session, talk, audience=[community.id], changed_at=now())
+
+
+def limit_show(session, stage, community):
+    """Make the whole show a community's, as its owner does."""
+    change(session, stage.show, visibility="communities", audience=[community.id])
+    for talk in stage.talks:
+        change(session, talk, show_audience=[community.id])
+
+
+def test_s23_a_feed_of_a_show_that_its_reader_may_see_no_more_is_gone(
+    session, settings, listener, stage, community
+):
+    limit_show(session, stage, community)
+    tag = listener.get(stage.address).headers["ETag"]
+    assert titles(listener.get(stage.top_address)) == ["Talk 3", "Talk 2", "Talk 1"]
+    leave(session, community, stage.person)
+    for method in ("GET", "HEAD"):
+        gone = listener.get(stage.address, method, If_None_Match=tag)
+        assert gone.status_code == 410
+    assert gone.headers["Cache-Control"] == "no-store"
+    assert titles(listener.get(stage.top_address)) == []
+    for token in (stage.token, stage.top):
+        media = listener.get(key_address(settings, token, stage.talks[0], 1), "HEAD")
+        assert media.status_code == 410
+
+
+@pytest.mark.parametrize("which", ["address", "top_address"])
+def test_s23_what_was_narrowed_leaves_the_feed_with_the_next_request(
+    session, listener, stage, community, which
+):
+    address = getattr(stage, which)
+    narrow(session, stage.talks[1], community)
+    inside = listener.get(address)
+    assert titles(inside) == ["Talk 3", "Talk 2", "Talk 1"]
+    told = {
+        "If_None_Match": inside.headers["ETag"],
+        "If_Modified_Since": inside.headers["Last-Modified"],
+    }
+    assert listener.get(address, **told).status_code == 304
+    leave(session, community, stage.person)
+    outside = listener.get(address, **told)
+    assert titles(outside) == ["Talk 3", "Talk 1"]
+    # Memberships leave no date behind, so where they matter a date proves nothing.
+    late = listener.get(address, If_Modified_Since=outside.headers["Last-Modified"])
+    assert late.status_code == 200
+    factories.member(session, community, stage.person)
+    session.commit()
+    assert titles(listener.get(address, If_None_Match=outside.headers["ETag"])) == titles(inside)
+
+
+def test_the_tag_of_one_reader_is_nothing_to_another(session, settings, listener, stage, community):
+    narrow(session, stage.talks[1], community)
+    other = add_token(session, settings, add_person(session, "Di"), stage.show)
+    session.commit()
+    tag = listener.get(stage.address).headers["ETag"]
+    theirs = listener.get(tokens.address(settings, other), If_None_Match=tag)
+    assert titles(theirs) == ["Talk 3", "Talk 1"]
+
+
+def test_what_a_moderator_hid_is_in_no_feed(session, settings, listener, stage):
+    tag = listener.get(stage.address).headers["ETag"]
+    change(session, stage.talks[2], hidden_at=now(), changed_at=now())
+    assert titles(listener.get(stage.address, If_None_Match=tag)) == ["Talk 2", "Talk 1"]
+    assert titles(listener.get(stage.top_address)) == ["Talk 2", "Talk 1"]
+    media = key_address(settings, stage.token, stage.talks[2], 1)
+    assert listener.get(media, "HEAD").status_code == 410
+    change(session, stage.talks[2], hidden_at=None)
+    assert listener.get(media, "HEAD").status_code == 200
+
+
+# Networks and the alarm
+
+
+def told(session, kind="feed-alarm"):
+    session.rollback()
+    return session.exec(select(Notice).where(Notice.kind == kind)).all()
+
+
+def test_use_from_eleven_networks_within_a_day_tells_the_owner_once(session, listener, stage):
+    for number in range(10):
+        listener.get(stage.address, at=f"10.0.{number}.7")
+        listener.get(stage.address, at=f"10.0.{number}.8")
+    assert told(session) == []
+    listener.get(stage.address, at="2001:db8:1:2:3::4")
+    notice = told(session)
+    assert [one.person_id for one in notice] == [stage.person.id]
+    assert "11 networks" in notice[0].words
+    assert notice[0].path == f"/feeds/#feed-{stage.token.id}"
+    listener.get(stage.address, at="10.0.99.1")
+    assert len(told(session)) == 1
+    networks = session.exec(select(FeedNetwork.network)).all()
+    assert len(networks) == 12
+    assert "2001:db8:1:2::/64" in networks
+    assert all(network.endswith((".0/24", "/64")) for network in networks)
+    acts = session.exec(select(Audit).where(Audit.act == "feed-used-widely")).all()
+    assert [act.subject for act in acts] == [stage.token.ref]
+
+
+def test_yesterdays_networks_do_not_count(session, listener, stage):
+    for number in range(10):
+        listener.get(stage.address, at=f"10.0.{number}.7")
+    for seen in session.exec(select(FeedNetwork)):
+        seen.seen_at = now() - timedelta(hours=25)
+        session.add(seen)
+    session.commit()
+    listener.get(stage.address, at="10.0.50.1")
+    assert told(session) == []
+    assert tokens.mine(session, stage.person.id)[-1].networks == 1
+
+
+def test_the_servers_of_a_podcast_app_are_one_place(session, listener, stage):
+    for number in range(12):
+        listener.get(stage.address, at=f"10.0.{number}.7", User_Agent="Overcast/1.0 Podcast Sync")
+    assert told(session) == []
+    assert session.exec(select(FeedNetwork.network)).all() == ["Overcast"]
+
+
+def test_enclosures_that_went_round_ring_the_alarm_too(session, settings, listener, stage):
+    media = key_address(settings, stage.token, stage.talks[0], 1)
+    for number in range(11):
+        listener.get(media, "HEAD", at=f"10.0.{number}.7")
+    assert len(told(session)) == 1
+
+
+def test_the_alarm_is_a_letter_where_letters_can_be_sent(session, settings, stage):
+    mailing = settings.model_copy(update={"smtp_host": "127.0.0.1", "mail_from": "a@b.example"})
+    assert leaks.alarm(session, mailing, stage.token.id, 11)
+    assert not leaks.alarm(session, mailing, stage.token.id, 30)
+    assert not leaks.alarm(session, mailing, stage.top.id, 10)
+    letter = session.exec(select(Mail)).one()
+    assert letter.address == stage.person.email
+    assert "11 networks" in letter.body
+    assert f"{settings.origin}/feeds/#feed-{stage.token.id}" in letter.body
+    assert tokens.spelled(settings.secret, stage.token) not in letter.body
+
+
+# Floods
+
+
+def drained(app, name, who):
+    """Use up a flood's allowance but for one."""
+    flood = getattr(app.extensions["dare-floods"], name)
+    for _ in range(flood.most - 1):
+        assert flood.wait(who) == 0
+
+
+def told_to_wait(answer):
+    assert answer.status_code == 429
+    assert answer.mimetype == "text/plain"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_s50_a_feed_may_be_asked_for_six_hundred_times_an_hour(app, listener, stage):
+    tag = listener.get(stage.address).headers["ETag"]
+    app.extensions["dare-floods"].clear()
+    drained(app, "feeds", stage.token.id)
+    assert listener.get(stage.address, If_None_Match=tag).status_code == 304
+    told_to_wait(listener.get(stage.address, If_None_Match=tag))
+    assert listener.get(stage.top_address).status_code == 200
+
+
+def test_s50_bytes_may_be_asked_for_three_thousand_times_an_hour(app, settings, listener, stage):
+    media = key_address(settings, stage.token, stage.talks[0], 1)
+    drained(app, "media", stage.token.id)
+    assert listener.get(media, "HEAD").status_code == 200
+    told_to_wait(listener.get(media, "HEAD"))
+    assert listener.get(stage.address).status_code == 200
+
+
+def test_s50_guessing_addresses_is_slowed_and_troubles_nobody_else(settings, listener, stage):
+    wrong = ["/f/x.xml", f"/m/{stage.token.ref}/x/{stage.talks[0].guid}/1/audio.mp3", "/f/y.xml"]
+    asked = [listener.get(wrong[number % 3]).status_code for number in range(20)]
+    assert asked == [404] * 20
+    for path in wrong:
+        told_to_wait(listener.get(path))
+    assert listener.get(stage.address).status_code == 200
+    assert listener.get("/f/x.xml", at="10.9.9.9").status_code == 404
+
+
+# Secrets
+
+
+def test_s41_no_token_and_no_key_is_in_logs_errors_or_referers(
+    session, settings, listener, stage, caplog
+):
+    media = key_address(settings, stage.token, stage.talks[0], 1)
+    spelled = tokens.spelled(settings.secret, stage.token)
+    secrets = (spelled, media.split("/")[3])
+    caplog.set_level("DEBUG")
+    asked = [
+        (stage.address, "GET"), (stage.address, "POST"), (f"{stage.address}x", "GET"),
+        (f"{stage.address}?page=9", "GET"), (f"{stage.address}/more", "GET"), (media, "GET"),
+        (media, "PUT"), (f"{media}.bak", "GET"), (media.replace("/1/", "/x/"), "GET"),
+    ]  # fmt: skip
+    for path, method in asked:
+        answer = listener.get(path, method, Accept="text/html")
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert re.search("private|no-store", answer.headers["Cache-Control"])
+        assert "WWW-Authenticate" not in answer.headers
+        if answer.status_code >= 400:
+            assert answer.mimetype == "text/plain", path
+            assert answer.text.count("\n") == 1
+            assert not any(secret in answer.text for secret in secrets)
+        if answer.status_code == 405:
+            assert "GET" in answer.headers["Allow"]
+        assert not any(secret in blanked(path.removeprefix(settings.origin)) for secret in secrets)
+    assert not any(secret in caplog.text for secret in secrets)
+
+
+def test_s42_a_feed_keeps_out_of_directories_and_shared_caches(listener, stage):
+    answer = listener.get(stage.address)
+    assert found(answer, "/rss/channel/itunes:block/text()") == ["Yes"]
+    assert found(answer, "/rss/channel/podcast:block/text()") == ["yes"]
+    assert "private" in answer.headers["Cache-Control"]
+    assert "public" not in answer.headers["Cache-Control"]
+    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
 
 
 def test_addresses_never_come_from_the_host_header(listener, stage, settings):

@@ -18,6 +18,7 @@ from service.delivery import MIB, Offer, Stream, Terms, answer, made, stored
 from service.feed import tokens
 from storage.models import Episode, FeedToken, Person, Rendition, Show, now
 from storage.objects import ObjectStore
+from tests import factories
 from tests.web.listeners import (
     LONG_AGO,
     Listener,
@@ -306,6 +307,182 @@ def test_a_withdrawn_talk_is_gone(session, listener, stage, addresses):
     session.commit()
     assert {listener.get(path).status_code for path in addresses[:-1]} == {410}
     assert listener.get(addresses[-1]).status_code == 200
+
+
+def test_s24_what_is_narrowed_while_it_plays_is_refused_with_the_next_range(
+    session, listener, stage, addresses
+):
+    community = factories.community(session, "Out on site")
+    membership = factories.member(session, community, stage.person)
+    stage.talk.audience = [community.id]
+    session.add(stage.talk)
+    session.commit()
+    page = {"Cookie": stage.cookie, "Range": "bytes=0-99"}
+    assert listener.get(stage.page_audio, **page).status_code == 206
+    assert listener.get(stage.audio, Range="bytes=0-99").status_code == 206
+    session.delete(membership)
+    session.commit()
+    # The browser's player, the app's player, its transcripts: each asks again for what follows.
+    assert listener.get(stage.page_audio, **page).status_code == 404
+    own = f"/episodes/{stage.talk.guid}/transcript.vtt"
+    assert listener.get(own, Cookie=stage.cookie).status_code == 404
+    for path in addresses[:-1]:
+        gone = listener.get(path, Range="bytes=100-199", If_None_Match="*")
+        assert gone.status_code == 410
+        assert gone.headers["Cache-Control"] == "no-store"
+        assert b"Widths" not in gone.data
+    assert listener.get(addresses[-1]).status_code == 200
+
+
+def test_s24_a_show_made_somebody_elses_closes_all_its_addresses(
+    session, listener, stage, addresses
+):
+    community = factories.community(session, "Elsewhere")
+    stage.show.visibility, stage.show.audience = "communities", [community.id]
+    stage.talk.show_audience = [community.id]
+    session.add_all([stage.show, stage.talk])
+    session.commit()
+    assert {listener.get(path).status_code for path in addresses} == {410}
+    for path in (
+        stage.page_audio,
+        f"/episodes/{stage.talk.guid}/transcript.txt",
+        f"/shows/{stage.show.slug}/art.jpg",
+    ):
+        assert listener.get(path, Cookie=stage.cookie).status_code == 404
+
+
+def test_a_talk_that_is_held_back_is_not_ready_and_a_hidden_one_is_gone(
+    session, listener, stage, addresses
+):
+    published, stage.talk.published_at, stage.talk.held = stage.talk.published_at, None, True
+    session.add(stage.talk)
+    session.commit()
+    assert {listener.get(path).status_code for path in addresses[:-1]} == {404}
+    assert listener.get(stage.audio).text == "This episode cannot be played yet.\n"
+    stage.talk.published_at, stage.talk.held, stage.talk.hidden_at = published, False, now()
+    session.add(stage.talk)
+    session.commit()
+    assert {listener.get(path).status_code for path in addresses[:-1]} == {410}
+
+
+def test_s26_a_key_with_anything_about_it_changed_opens_nothing(listener, stage, addresses):
+    ref, key = stage.token.ref, stage.audio.split("/")[3]
+    changed = [
+        *(
+            stage.audio.replace(
+                key, key[:place] + ("A" if letter != "A" else "B") + key[place + 1 :]
+            )
+            for place, letter in enumerate(key)
+        ),
+        stage.audio.replace(key, key.lower()),
+        stage.audio.replace(key, f"{key}="),
+        stage.audio.replace(key, key[:-1]),
+        stage.audio.replace(ref, ref[::-1]),
+        stage.audio.replace(str(stage.talk.guid), str(uuid4())),
+    ]
+    answers = [listener.get(path, at=f"10.0.{n}.1") for n, path in enumerate(changed)]
+    assert {answer.status_code for answer in answers} == {404}
+    assert {answer.text for answer in answers} == {"There is nothing at this address.\n"}
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        assert listener.get(stage.audio, method).status_code == 405
+    assert listener.get(stage.audio, Host="evil.example").status_code == 421
+
+
+RANGES = {
+    "overlapping": ("bytes=0-99,50-149", {200}),
+    "a thousand": ("bytes=" + ",".join(f"{n * 10}-{n * 10 + 4}" for n in range(1000)), {200}),
+    "a thousand alike": ("bytes=" + ",".join(["0-"] * 1000), {200}),
+    "past the end": (f"bytes={SIZE}-", {416}),
+    "partly past the end": (f"bytes={SIZE - 10}-{SIZE + 10}", {206}),
+    "the last none": ("bytes=-0", {416}),
+    "more than there is": (f"bytes=-{SIZE * 9}", {206}),
+    "backwards": ("bytes=9-3", {200}),
+    "another unit": ("lines=0-9", {200}),
+    "numbers without end": ("bytes=" + "9" * 5000 + "-", {200, 416}),
+}
+
+
+@pytest.mark.parametrize("kind", RANGES)
+def test_s52_odd_ranges_are_answered_by_the_standard_with_bounded_work(listener, stage, kind):
+    asked, expected = RANGES[kind]
+    for path, headers in ((stage.audio, {}), (stage.page_audio, {"Cookie": stage.cookie})):
+        answer = listener.get(path, Range=asked, **headers)
+        assert answer.status_code in expected
+        assert len(answer.data) <= SIZE
+        if answer.status_code == 416:
+            assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+
+
+def test_s52_if_range_that_does_not_hold_gives_the_whole(listener, stage):
+    tag = f'"{stage.rendition.etag}"'
+    held = listener.get(stage.audio, Range="bytes=5-9", If_Range=tag)
+    assert (held.status_code, held.data) == (206, BYTES[5:10])
+    for other in ('"else"', f"W/{tag}", "Sun, 01 Mar 2026 09:30:14 GMT", "nonsense"):
+        whole = listener.get(stage.audio, Range="bytes=5-9", If_Range=other)
+        assert (whole.status_code, len(whole.data)) == (200, SIZE)
+
+
+# What anybody may have, where talks may be public
+
+
+@pytest.fixture
+def open_house(house):
+    made_here = create_app(house.model_copy(update={"public_talks": True}))
+    yield made_here
+    floor_of(made_here).database.close()
+
+
+@pytest.fixture
+def of_pages(session, stage):
+    """The pages' own addresses of a talk, made public for those houses that allow it."""
+    stage.show.visibility, stage.talk.public = "public", True
+    session.add_all([stage.show, stage.talk])
+    session.commit()
+    return [
+        stage.page_audio,
+        *(f"/episodes/{stage.talk.guid}/transcript.{kind}" for kind in ("vtt", "srt", "txt")),
+        f"/shows/{stage.show.slug}/art.jpg",
+        f"/shows/{stage.show.slug}",
+    ]
+
+
+def test_s23_anybody_hears_what_is_public_and_nothing_else(
+    session, settings, open_house, stage, of_pages
+):
+    guest = Listener(open_house, settings)
+    for path in of_pages:
+        assert guest.get(path, Accept="text/html").status_code == 200, path
+    stage.talk.public = False
+    session.add(stage.talk)
+    session.commit()
+    shown = guest.get(of_pages[-1], Accept="text/html")
+    assert stage.talk.title not in shown.text
+    for path in of_pages[:-2]:
+        assert guest.get(path, Accept="text/html").status_code == 404, path
+    stage.show.visibility = "organisation"
+    session.add(stage.show)
+    session.commit()
+    absent = [re.sub(r"platform|[0-9a-f-]{36}", str(uuid4()), path) for path in of_pages]
+    for path in [*of_pages, *absent]:
+        refused = guest.get(path, Accept="text/html", Range="bytes=0-9")
+        assert refused.status_code == 404, path
+        assert b"Widths" not in refused.data
+
+
+def test_s23_in_a_closed_house_a_public_show_is_for_those_who_sign_in(listener, stage, of_pages):
+    for path in of_pages:
+        page = listener.get(path, Accept="text/html")
+        assert page.status_code == 303, path
+        assert page.headers["Location"].startswith("/sign-in")
+        assert listener.get(path, Accept="audio/*").status_code == 401, path
+        assert listener.get(path, Cookie=stage.cookie).status_code == 200, path
+
+
+def test_what_guests_get_is_kept_by_no_shared_cache(settings, open_house, of_pages):
+    guest = Listener(open_house, settings)
+    for path in of_pages:
+        kept = guest.get(path, Accept="text/html").headers["Cache-Control"]
+        assert "private" in kept, path
 
 
 def test_a_key_opens_nothing_but_its_own(session, settings, listener, stage, addresses):

@@ -230,7 +230,7 @@ def test_a_comment_and_its_answer_are_shown_and_removed_words_leave_their_place(
     assert browser.post(f"{path}/comments/removal", comment=number).status_code == 303
     words = browser.get(path).get_data(as_text=True)
     assert "Tuesday" not in words
-    assert "This comment was removed." in words
+    assert "Removed by its author." in words
     assert "Fewer calls." in words
 
 

@@ -5,7 +5,7 @@ from sqlmodel import select
 
 from service.identity import sessions
 from service.identity.secrets import key_of
-from storage.models import Session, now
+from storage.models import AccessToken, Audit, Session, now
 from tests import factories
 from tests.web.visitors import Visitor, visitor
 
@@ -24,7 +24,7 @@ def is_in(browser):
     return browser.get("/account/").status_code == 200
 
 
-def test_signing_out_ends_the_session_for_everybody_who_holds_the_cookie(
+def test_s32_signing_out_ends_the_session_for_everybody_who_holds_the_cookie(
     application, settings, browser, session
 ):
     held = browser.cookie().value
@@ -32,8 +32,10 @@ def test_signing_out_ends_the_session_for_everybody_who_holds_the_cookie(
     assert (answer.status_code, answer.headers["Location"]) == (303, "/sign-in")
     assert answer.headers["Clear-Site-Data"] == '"cache"'
     assert browser.cookie() is None
-    assert session.exec(select(Session)).all() == []
+    assert session.exec(select(Session)).one().ended_at is not None
     assert not is_in(Visitor(application, settings, held))
+    acts = session.exec(select(Audit.act)).all()
+    assert acts == ["signed-out"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_being_seen_is_written_every_five_minutes_at_most(browser, session):
     assert row.seen_at > now() - sessions.GRAIN
 
 
-def test_somebody_whose_account_is_disabled_is_out_at_once(browser, session, ana):
+def test_s32_somebody_whose_account_is_disabled_is_out_at_once(browser, session, ana):
     assert is_in(browser)
     ana.disabled_at = now()
     session.commit()
@@ -95,10 +97,15 @@ def test_the_fifty_first_session_ends_the_oldest(session, ana):
     assert len(sessions.mine(session, ana.id)) == sessions.MOST
 
 
-def test_an_access_token_is_shown_once_and_revoked_for_good(browser):
-    shown = browser.post("/account/tokens", label="My script").get_data(as_text=True)
+def test_s41_an_access_token_is_shown_once_and_revoked_for_good(browser, session):
+    sent = {"label": "My script", "scopes": ["read"], "days": "30"}
+    shown = browser.post("/account/tokens/", **sent).get_data(as_text=True)
     secret = shown.split("dare_")[1][:43]
-    listed = browser.get("/account/").get_data(as_text=True)
+    kept = session.exec(select(AccessToken)).one()
+    assert kept.key == key_of(f"dare_{secret}")  # its hash, and 256 bits of it
+    life = (kept.expires_at - kept.created_at).total_seconds() / 86_400
+    assert (kept.scopes, round(life)) == (["read"], 30)
+    listed = browser.get("/account/tokens/").get_data(as_text=True)
     assert "My script" in listed
     assert secret not in listed
     bearer = {"Authorization": f"Bearer dare_{secret}"}
@@ -106,12 +113,37 @@ def test_an_access_token_is_shown_once_and_revoked_for_good(browser):
     number = listed.split('name="token" value="')[1].split('"')[0]
     browser.post("/account/tokens/revoke", token=number)
     assert browser.ask("GET", "/api/v1/me", headers=bearer).status_code == 401
+    session.rollback()
+    acts = session.exec(select(Audit.act).order_by(Audit.id)).all()
+    assert acts == ["token-made", "token-revoked"]
+    assert secret not in str([row.facts for row in session.exec(select(Audit))])
+
+
+def test_s41_a_token_does_only_what_it_is_for(browser, session):
+    made = browser.post("/account/tokens/", label="Reader", scopes=["read"], days="30")
+    bearer = {"Authorization": "Bearer dare_" + made.get_data(as_text=True).split("dare_")[1][:43]}
+    assert browser.ask("GET", "/api/v1/me", headers=bearer).status_code == 200
+    sent = browser.ask("POST", "/api/v1/episodes", json={"title": "x"}, headers=bearer)
+    assert sent.status_code == 403
+    assert "publish" in sent.get_json()["detail"]
+    page = browser.ask("GET", "/account/tokens/", headers=bearer)
+    assert page.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "sent", [{"scopes": []}, {"scopes": ["read", "rule"]}, {"scopes": ["read"], "days": "4000"}]
+)
+def test_a_token_without_a_scope_or_with_a_long_life_is_not_made(browser, session, sent):
+    answer = browser.post("/account/tokens/", label="Odd", **sent)
+    assert answer.status_code == 422
+    assert 'value="Odd"' in answer.get_data(as_text=True)
+    assert session.exec(select(AccessToken)).all() == []
 
 
 def test_nobody_revokes_somebody_elses_token(application, settings, session, browser, ana):
     secret = factories.token(session, ana)
     thief = visitor(application, settings, session, factories.person(session, "Bo Chen"))
-    listed = browser.get("/account/").get_data(as_text=True)
+    listed = browser.get("/account/tokens/").get_data(as_text=True)
     number = listed.split('name="token" value="')[1].split('"')[0]
     thief.post("/account/tokens/revoke", token=number)
     bearer = {"Authorization": f"Bearer {secret}"}

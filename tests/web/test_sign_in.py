@@ -62,18 +62,23 @@ def test_a_wrong_password_and_a_missing_account_read_the_same(stranger, ana, ses
     assert stranger.cookie() is None
 
 
-def test_the_cookies_carry_every_flag_that_their_prefix_asks_for(stranger, ana):
+def test_s33_the_cookies_carry_every_flag_that_their_prefix_asks_for(stranger, ana):
     visit = stranger.get("/sign-in").headers.getlist("Set-Cookie")
     begun = stranger.sign_in(ana).headers.getlist("Set-Cookie")
     set_now = [c for c in visit + begun if "Max-Age=0" not in c]
-    assert [c.partition("=")[0] for c in set_now] == ["__Host-dare-visit", "__Host-dare"]
+    assert [c.partition("=")[0] for c in set_now] == [
+        "__Host-dare-visit",
+        "__Host-dare",
+        "__Host-dare-device",
+    ]
     for cookie in set_now:
+        assert len(cookie) < 4096
         flags = set(cookie.split("; ")[1:])
         assert flags >= {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"}
         assert not any(flag.startswith("Domain") for flag in flags)
 
 
-def test_the_sessions_id_changes_at_every_sign_in_and_the_old_one_is_dead(
+def test_s31_the_sessions_id_changes_at_every_sign_in_and_the_old_one_is_dead(
     application, settings, stranger, ana, session
 ):
     stranger.sign_in(ana)
@@ -83,10 +88,11 @@ def test_the_sessions_id_changes_at_every_sign_in_and_the_old_one_is_dead(
     assert again.status_code == 303
     assert stranger.cookie().value != old
     assert Visitor(application, settings, old).get("/").status_code == 303
-    assert len(session.exec(select(Session)).all()) == 1
+    kept = session.exec(select(Session).order_by(Session.created_at)).all()
+    assert [row.ended_at is None for row in kept] == [False, True]
 
 
-def test_a_session_that_somebody_else_has_fixed_is_never_taken_on(
+def test_s31_a_session_that_somebody_else_has_fixed_is_never_taken_on(
     application, settings, ana, session
 ):
     fixed = Visitor(application, settings, "a-value-that-somebody-planted")
@@ -115,11 +121,17 @@ def test_a_session_that_somebody_else_has_fixed_is_never_taken_on(
         "evil.example",
         "//[",
         "//evil℀.example",
+        "https:evil.example",
+        "%09//evil.example",
+        "https://127.0.0.1@evil.example/",
+        "//127.0.0.1.evil.example/",
+        "http://127.0.0.1.evil.example/",
+        "/\u3000/evil.example\x00",
         "http:/evil.example",
         "",
     ],
 )
-def test_next_never_leads_to_another_host(stranger, ana, wanted):
+def test_s35_next_never_leads_to_another_host(stranger, ana, wanted):
     assert stranger.sign_in(ana, next=wanted).headers["Location"] == "/"
     answer = stranger.get("/sign-in", query_string={"next": wanted})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/")

@@ -65,6 +65,10 @@ class Visitor:
         """What a browser says of a request that comes from our own page."""
         return {"Sec-Fetch-Site": "same-origin", "Origin": self.origin}
 
+    def know(self, csrf: str) -> None:
+        """Remember the secret of this browser's forms, known from an earlier page."""
+        self._csrf = csrf
+
     @property
     def csrf(self) -> str:
         """The secret of this browser's forms, read off a page that anybody signed in may see."""

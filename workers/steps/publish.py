@@ -2,6 +2,7 @@
 
 from sqlmodel import col, select, update
 
+from storage import audit
 from storage.models import EpisodeScore, Piece, Rendition, now
 from workers.workplace import Task, Workplace, is_current, locked
 
@@ -18,8 +19,11 @@ def publish(place: Workplace, task: Task) -> None:
         episode.state = "playable"
         episode.duration = sound.duration
         episode.playable_at = episode.changed_at = moment
-        if not episode.held:
-            episode.published_at = episode.published_at or moment
+        if not episode.held and episode.published_at is None:
+            episode.published_at = moment
+            audit.record(
+                session, "published", actor="worker", subject_kind="episode", subject=task.guid
+            )
         session.exec(
             update(EpisodeScore)
             .where(col(EpisodeScore.episode_id) == episode.id)

@@ -66,9 +66,9 @@ async function sendPart(form, submitter) {
     });
     const answer = await page(response.clone());
     if (response.ok && kept) drawer.remove(`text.${kept}`);
-    const name = form.dataset.part;
-    if (answer.getElementById(name) && swap(answer, [name])) {
-      tell(response.ok ? said(name, body) : answer.querySelector('.field-error')?.textContent.trim() ?? 'Not saved.', response.ok ? 'good' : 'bad');
+    const [name, ...others] = form.dataset.part.split(' ');
+    if (answer.getElementById(name) && swap(answer, [name, ...others])) {
+      tell(response.ok ? answer.querySelector('#told .note')?.textContent.trim() || said(name, body) : answer.querySelector('.field-error')?.textContent.trim() ?? 'Not saved.', response.ok ? 'good' : 'bad');
     } else {
       tell(response.redirected ? 'You are signed out. Sign in again; your words are kept.' : await reason(response), 'bad');
     }

@@ -43,6 +43,36 @@ FREELY = (
     "DROP FUNCTION audit_is_append_only()",
 )
 
+# What somebody says, rates or hears is refused once they are erased, also by a request that was on
+# its way. The lock waits for an erasure that is being committed, and looks again.
+OF_THE_LIVING = (
+    """
+    CREATE FUNCTION person_is_not_erased() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        who bigint := (to_jsonb(NEW) ->> TG_ARGV[0])::bigint;
+    BEGIN
+        PERFORM 1 FROM person WHERE id = who AND erased_at IS NULL FOR KEY SHARE;
+        IF NOT FOUND AND EXISTS (SELECT 1 FROM person WHERE id = who) THEN
+            RAISE EXCEPTION 'This account was erased.'
+                USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        RETURN NEW;
+    END $$
+    """,
+    "CREATE TRIGGER of_the_living BEFORE INSERT ON rating"
+    " FOR EACH ROW EXECUTE FUNCTION person_is_not_erased('person_id')",
+    "CREATE TRIGGER of_the_living BEFORE INSERT ON position"
+    " FOR EACH ROW EXECUTE FUNCTION person_is_not_erased('person_id')",
+    "CREATE TRIGGER of_the_living BEFORE INSERT ON comment"
+    " FOR EACH ROW EXECUTE FUNCTION person_is_not_erased('author_id')",
+)
+OF_ANYBODY = (
+    "DROP TRIGGER of_the_living ON rating",
+    "DROP TRIGGER of_the_living ON position",
+    "DROP TRIGGER of_the_living ON comment",
+    "DROP FUNCTION person_is_not_erased()",
+)
+
 
 def _add(table: str, name: str, kind: sa.types.TypeEngine, default: str) -> None:
     """Add a column with a default: for the rows that are there, and for what the release before,
@@ -91,6 +121,7 @@ def upgrade() -> None:
     op.create_table(
         "erasure",
         sa.Column("ref", sa.Uuid(), nullable=False),
+        sa.Column("handed_over", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("ref", name=op.f("pk_erasure")),
     )
@@ -182,6 +213,7 @@ def upgrade() -> None:
         sa.Column("provider", sa.String(length=40), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
         sa.Column("trouble", sa.String(length=300), nullable=False),
+        sa.Column("granted", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -378,6 +410,54 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_id", "network", name=op.f("pk_feed_network")),
     )
     op.create_table(
+        "decision",
+        sa.Column("id", sa.BigInteger(), nullable=False),
+        sa.Column("episode_id", sa.BigInteger(), nullable=False),
+        sa.Column("comment_id", sa.BigInteger(), nullable=True),
+        sa.Column("act", sa.String(length=10), nullable=False),
+        sa.Column("before", sa.String(length=10), nullable=False),
+        sa.Column("words", sa.String(length=300), nullable=False),
+        sa.Column("decided_by", sa.BigInteger(), nullable=True),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("undone_by", sa.BigInteger(), nullable=True),
+        sa.Column("undone_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("undone_words", sa.String(length=300), nullable=False),
+        sa.CheckConstraint(
+            "act in ('dismissed','hidden','removed','restored')", name=op.f("ck_decision_act")
+        ),
+        sa.CheckConstraint(
+            "before in ('standing','hidden','removed','taken-back')",
+            name=op.f("ck_decision_before"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["comment_id"],
+            ["comment.id"],
+            name=op.f("fk_decision_comment_id_comment"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["decided_by"],
+            ["person.id"],
+            name=op.f("fk_decision_decided_by_person"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["episode_id"],
+            ["episode.id"],
+            name=op.f("fk_decision_episode_id_episode"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["undone_by"],
+            ["person.id"],
+            name=op.f("fk_decision_undone_by_person"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_decision")),
+    )
+    op.create_index(op.f("ix_decision_comment_id"), "decision", ["comment_id"], unique=False)
+    op.create_index(op.f("ix_decision_episode_id"), "decision", ["episode_id"], unique=False)
+    op.create_table(
         "report",
         sa.Column("id", sa.BigInteger(), nullable=False),
         sa.Column("episode_id", sa.BigInteger(), nullable=False),
@@ -387,9 +467,7 @@ def upgrade() -> None:
         sa.Column("words", sa.String(length=1000), nullable=False),
         sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("decided_by", sa.BigInteger(), nullable=True),
-        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("decision", sa.String(length=1000), nullable=False),
+        sa.Column("decision_id", sa.BigInteger(), nullable=True),
         sa.CheckConstraint("state in ('open','acted','dismissed')", name=op.f("ck_report_state")),
         sa.ForeignKeyConstraint(
             ["comment_id"],
@@ -398,9 +476,9 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
-            ["decided_by"],
-            ["person.id"],
-            name=op.f("fk_report_decided_by_person"),
+            ["decision_id"],
+            ["decision.id"],
+            name=op.f("fk_report_decision_id_decision"),
             ondelete="SET NULL",
         ),
         sa.ForeignKeyConstraint(
@@ -418,6 +496,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_report")),
     )
     op.create_index(op.f("ix_report_comment_id"), "report", ["comment_id"], unique=False)
+    op.create_index(op.f("ix_report_decision_id"), "report", ["decision_id"], unique=False)
     op.create_index(op.f("ix_report_episode_id"), "report", ["episode_id"], unique=False)
     op.create_index("ix_report_queue", "report", ["state", "id"], unique=False)
     op.create_index(op.f("ix_report_reporter_id"), "report", ["reporter_id"], unique=False)
@@ -457,6 +536,7 @@ def upgrade() -> None:
     _add("episode", "public", sa.Boolean(), "false")
     op.add_column("feed_key", sa.Column("until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("feed_token", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(op.f("ix_feed_key_token_id"), "feed_key", ["token_id"], unique=False)
     _add("membership", "by_group", sa.Boolean(), "false")
     op.add_column("person", sa.Column("totp", sa.String(length=255), nullable=True))
     op.add_column("person", sa.Column("totp_at", sa.DateTime(timezone=True), nullable=True))
@@ -496,12 +576,12 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_show_audience"), "show", "(visibility = 'communities') = (audience is not null)"
     )
-    for statement in APPEND_ONLY:
+    for statement in APPEND_ONLY + OF_THE_LIVING:
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in FREELY:
+    for statement in FREELY + OF_ANYBODY:
         op.execute(statement)
     op.drop_constraint(op.f("ck_show_audience"), "show", type_="check")
     op.drop_constraint(op.f("ck_show_visibility"), "show", type_="check")
@@ -530,6 +610,7 @@ def downgrade() -> None:
     op.drop_column("person", "totp_at")
     op.drop_column("person", "totp")
     op.drop_column("membership", "by_group")
+    op.drop_index(op.f("ix_feed_key_token_id"), table_name="feed_key")
     op.drop_column("feed_token", "expires_at")
     op.drop_column("feed_key", "until")
     op.drop_column("episode", "public")
@@ -547,8 +628,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_report_reporter_id"), table_name="report")
     op.drop_index("ix_report_queue", table_name="report")
     op.drop_index(op.f("ix_report_episode_id"), table_name="report")
+    op.drop_index(op.f("ix_report_decision_id"), table_name="report")
     op.drop_index(op.f("ix_report_comment_id"), table_name="report")
     op.drop_table("report")
+    op.drop_index(op.f("ix_decision_episode_id"), table_name="decision")
+    op.drop_index(op.f("ix_decision_comment_id"), table_name="decision")
+    op.drop_table("decision")
     op.drop_table("feed_network")
     op.drop_index(op.f("ix_review_person_id"), table_name="review")
     op.drop_table("review")

@@ -1,0 +1,333 @@
+"""Invitations: how somebody who has no account yet comes in.
+
+An admin, or a steward for their community, names addresses; each gets a letter with a link that
+works once, for a week. Where no letters can be sent the link is shown to whoever invites, once, to
+hand it over. Whether an address has an account already is not told: who has one simply belongs to
+the community from then on, and learns so by a notice.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select, update
+
+from service import access, communities, letters, limits, notices, personal_links
+from service.access import Asker
+from service.identity import askers, people
+from service.identity.people import PersonError
+from service.publishing import NotNowError, NotThereError, PublishingError
+from storage import audit
+from storage.models import ROLES, Community, Person, PersonalLink, now
+from storage.settings import Settings
+
+LIFE = timedelta(days=7)
+MOST = 50
+BETWEEN = re.compile(r"[\r\n,;]+")
+TAKEN = "Somebody has just come in with this address. Please sign in."
+
+
+@dataclass(frozen=True)
+class Invited:
+    """One address that was invited; `link` is to be handed over, "" when it went by letter."""
+
+    address: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An invitation that can still be accepted, as its page shows it.
+
+    `community` is the name, or empty; `known` says that the address has an account by now.
+    """
+
+    link: PersonalLink
+    inviter: Person
+    community: Community | None
+    known: Person | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An open invitation in a list; `key` names it to take it back, and opens nothing."""
+
+    key: str
+    address: str
+    role: str
+    community: str
+    inviter: str
+    created_at: datetime
+    expires_at: datetime
+
+
+# Inviting
+
+
+def addresses_of(text: str) -> list[str]:
+    """Return the addresses in a text, one a line or between commas, each once, in lower case.
+
+    Raises:
+        PublishingError: none, too many, or some that are no addresses, which are named.
+    """
+    typed = [entry.strip() for entry in BETWEEN.split(text) if entry.strip()]
+    found: dict[str, None] = {}
+    strange: list[str] = []
+    for entry in typed[: MOST + 1]:
+        try:
+            found[people.normal_email(entry)] = None
+        except PersonError:
+            strange.append(f"“{entry[:60]}”")
+    if not typed:
+        words = "Name at least one e-mail address."
+    elif len(typed) > MOST:
+        words = f"These are {len(typed)} addresses; {MOST} at once is the most."
+    elif strange:
+        words = f"No e-mail address: {', '.join(strange[:5])}."
+    else:
+        return list(found)
+    raise PublishingError({"addresses": words})
+
+
+def invite(
+    session: Session,
+    settings: Settings,
+    asker: Asker,
+    addresses: str,
+    *,
+    community: str = "",
+    role: str = "",
+    network: str = "",
+) -> list[Invited]:
+    """Invite everybody at these addresses, into the community with this slug if one is named.
+
+    An empty `role` is what new people are by the settings. Who has an account keeps their role.
+
+    Raises:
+        NotThereError: this asker may not invite there, or to this role.
+        PublishingError: addresses or a role that cannot be.
+        TooFastError: see `limits.INVITATIONS`.
+    """
+    place = _place(session, asker, community)
+    wanted = role or settings.new_people
+    if wanted not in ROLES:
+        raise PublishingError({"role": "Choose what they will be."})
+    if not access.may_invite(asker, place.id if place else None, wanted):
+        raise NotThereError
+    invited = []
+    for address in addresses_of(addresses):
+        limits.spend(session, limits.INVITATIONS, asker.id)
+        link = personal_links.make(
+            session,
+            settings,
+            "invitation",
+            email=address,
+            life=LIFE,
+            role=wanted,
+            community_id=place.id if place else None,
+            made_by=asker.id,
+        )
+        audit.record(
+            session,
+            "invited",
+            actor=asker.ref,
+            subject_kind="invitation",
+            subject=link.row.key,
+            network=network,
+            role=wanted,
+            community=place.slug if place else "",
+        )
+        known = people.by_email(session, address)
+        if known is None:
+            letters.invitation(
+                session,
+                settings,
+                link,
+                inviter=asker.name,
+                community=place.name if place else "",
+            )
+        elif place is not None:
+            _let_in(session, settings, asker, place, known, network=network)
+        invited.append(Invited(address, "" if letters.possible(settings) else link.address))
+    return invited
+
+
+def _place(session: Session, asker: Asker, slug: str) -> Community | None:
+    if not slug:
+        return None
+    found = session.exec(
+        select(Community).where(Community.slug == slug, access.communities_listed(asker))
+    ).first()
+    if found is None:
+        raise NotThereError
+    return found
+
+
+def _let_in(
+    session: Session,
+    settings: Settings,
+    inviter: Asker,
+    place: Community,
+    person: Person,
+    *,
+    network: str,
+) -> None:
+    """Let somebody with an account belong, and write to them; a closed account stays as it is."""
+    if person.disabled_at is not None:
+        return
+    communities.add(session, inviter, place.slug, str(person.ref), network=network)
+    path = f"/communities/{place.slug}"
+    letters.membership(
+        session, settings, person, inviter=inviter.name, community=place.name, path=path
+    )
+
+
+# What is open
+
+
+def waiting(session: Session, *, community_id: int | None = None) -> list[Waiting]:
+    """Return the open invitations, newest first, five hundred at most; or one community's alone."""
+    query = (
+        select(PersonalLink, Person, Community)
+        .join(Person, col(Person.id) == col(PersonalLink.made_by), isouter=True)
+        .join(Community, col(Community.id) == col(PersonalLink.community_id), isouter=True)
+        .where(*_open())
+        .order_by(col(PersonalLink.created_at).desc(), col(PersonalLink.key))
+        .limit(500)
+    )
+    if community_id is not None:
+        query = query.where(col(PersonalLink.community_id) == community_id)
+    return [
+        Waiting(
+            key=link.key,
+            address=link.email,
+            role=link.role,
+            community=community.name if community else "",
+            inviter=person.name if person else "",
+            created_at=link.created_at,
+            expires_at=link.expires_at,
+        )
+        for link, person, community in session.exec(query)
+    ]
+
+
+def take_back(session: Session, asker: Asker, key: str, *, network: str = "") -> None:
+    """Take an invitation back, so that its link opens nothing; a letter not sent yet stays here.
+
+    Raises:
+        NotThereError: there is no open invitation of this key that this asker could have made.
+    """
+    link = session.exec(select(PersonalLink).where(PersonalLink.key == key, *_open())).first()
+    if link is None or not access.may_invite(asker, link.community_id, link.role):
+        raise NotThereError
+    session.exec(update(PersonalLink).where(col(PersonalLink.key) == key).values(expires_at=now()))
+    audit.record(
+        session,
+        "invitation-taken-back",
+        actor=asker.ref,
+        subject_kind="invitation",
+        subject=key,
+        network=network,
+    )
+
+
+def _open() -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(PersonalLink.kind) == "invitation",
+        col(PersonalLink.used_at).is_(None),
+        col(PersonalLink.expires_at) > now(),
+    )
+
+
+# Accepting
+
+
+def find(session: Session, secret: str) -> Opened | None:
+    """Return what a link invites to, or None: it is dead, or its maker may no longer invite."""
+    link = personal_links.alive(session, "invitation", secret)
+    inviter = session.get(Person, link.made_by) if link and link.made_by else None
+    if link is None or inviter is None or inviter.disabled_at is not None:
+        return None
+    if not access.may_invite(askers.as_asker(session, inviter), link.community_id, link.role):
+        return None
+    place = session.get(Community, link.community_id) if link.community_id else None
+    return Opened(link, inviter, place, people.by_email(session, link.email))
+
+
+def accept_anew(
+    session: Session,
+    settings: Settings,
+    secret: str,
+    *,
+    name: str,
+    password: str,
+    network: str = "",
+) -> Person:
+    """Make the account of somebody who was invited, and let them into the community.
+
+    Raises:
+        NotThereError: the link is dead by now; of two at once one finds it so.
+        NotNowError: the address has an account by now, or passwords are switched off here.
+        PersonError: a name or password that cannot be; the link still works.
+    """
+    opened = _claimed(session, secret)
+    if not settings.local_sign_in:
+        raise NotNowError("Accounts here come from a sign-in provider. Please sign in with it.")
+    if opened.known is not None:
+        raise NotNowError(TAKEN)
+    try:
+        person = people.add(
+            session,
+            email=opened.link.email,
+            name=name,
+            password=password,
+            role=opened.link.role,
+            organisation=settings.organisation,
+        )
+    except IntegrityError as error:
+        raise NotNowError(TAKEN) from error
+    audit.record(
+        session,
+        "account-made",
+        actor=str(person.ref),
+        subject_kind="person",
+        subject=str(person.ref),
+        network=network,
+        role=person.role,
+        invitation=opened.link.key,
+    )
+    _welcome(session, opened, person, network=network)
+    return person
+
+
+def accept_as(session: Session, secret: str, person: Person, *, network: str = "") -> None:
+    """Let somebody with an account into the community that a link invites to; their role stays.
+
+    Raises:
+        NotThereError: the link is dead by now.
+        NotNowError: the account is closed.
+    """
+    opened = _claimed(session, secret)
+    if person.disabled_at is not None:
+        raise NotNowError("This account is closed. Please ask whoever looks after the service.")
+    _welcome(session, opened, person, network=network)
+
+
+def _claimed(session: Session, secret: str) -> Opened:
+    opened = find(session, secret)
+    if opened is None or not personal_links.claim(session, opened.link):
+        raise NotThereError
+    return opened
+
+
+def _welcome(session: Session, opened: Opened, person: Person, *, network: str) -> None:
+    inviter, place = opened.inviter, opened.community
+    if place is not None:
+        by = askers.as_asker(session, inviter)
+        communities.add(session, by, place.slug, str(person.ref), network=network)
+    # So that the row, which holds the address, goes when the person goes.
+    opened.link.person_id = person.id
+    words = f"{person.name} accepted your invitation."
+    notices.tell(session, inviter.id, "invitation", words, f"/people/{person.ref}")
