@@ -18,8 +18,12 @@ _SECRETS = (
 
 
 def blanked(path: str) -> str:
-    """Return a path without its secret parts, and without a query if it has one."""
-    path = path.partition("?")[0]
+    """Return a path as one line without its secret parts, and without a query if it has one.
+
+    Paths come decoded: a line break or an escape sequence in one would write a line of its own.
+    """
+    path = re.sub("/+", "/", path.partition("?")[0])
+    path = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in path)
     for pattern, instead in _SECRETS:
         path = pattern.sub(instead, path)
     return path

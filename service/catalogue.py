@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from markupsafe import Markup
-from sqlalchemy import ColumnElement, text, tuple_
+from sqlalchemy import ColumnElement, exists, text, tuple_
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
@@ -408,6 +408,23 @@ def topics(session: Session, viewer: Viewer, limit: int = 24) -> list[TopicLink]
         .limit(limit)
     )
     return [TopicLink(name, slug, count) for name, slug, count in rows]
+
+
+def topics_known(viewer: Viewer) -> ColumnElement[bool]:
+    """Return the condition of the topics on which a talk is listed for this viewer.
+
+    What a talk for few is about is theirs to know as well.
+    """
+    return exists().where(
+        col(EpisodeTopic.topic_id) == col(Topic.id),
+        col(Episode.id) == col(EpisodeTopic.episode_id),
+        access.listed(viewer),
+    )
+
+
+def find_topic(session: Session, viewer: Viewer, slug: str) -> Topic | None:
+    """Return the topic of this slug if the viewer may know of it."""
+    return session.exec(select(Topic).where(Topic.slug == slug, topics_known(viewer))).first()
 
 
 def communities(session: Session, viewer: Viewer) -> list[Community]:

@@ -24,6 +24,19 @@ def policy(*, frames: str = "'none'") -> str:
     return POLICY.format(nonce=g.nonce, frames=frames)
 
 
+def _kept(*, html: bool) -> str:
+    """Return how long an answer may be kept that does not say so itself.
+
+    No ETag on pages: a 304 would bring a new nonce to the stored body of an old one. And a page
+    for somebody who is signed in is not stored: Chromium kept one that only said no-cache whole in
+    memory, and "back" after signing out showed it. With no-store "back" is as quick as before,
+    until a cookie changes.
+    """
+    if not html:
+        return "no-store"
+    return "private, no-cache, no-store" if g.get("asker") else "private, no-cache"
+
+
 def protect(response: Response, *, secure: bool) -> Response:
     """Add what every answer carries; what a view has set itself stays."""
     html = response.mimetype == "text/html"
@@ -35,8 +48,7 @@ def protect(response: Response, *, secure: bool) -> Response:
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": PERMISSIONS,
-        # No ETag on pages: a 304 would bring a new nonce to the stored body of an old one.
-        "Cache-Control": "private, no-cache" if html else "no-store",
+        "Cache-Control": _kept(html=html),
     }
     for name, value in defaults.items():
         response.headers.setdefault(name, value)

@@ -87,8 +87,7 @@ OPINIONS = Group(
     "To help colleagues find what is useful, and to keep the house a good place.",
     "Comments whoever may see the talk; ratings only as numbers without a name; reports those who"
     " moderate.",
-    "Until you take them back. The words of a removed comment go after"
-    " {keep_withdrawn_days} days.",
+    "Until you take them back. The words of a removed comment go after {keep_withdrawn_days} days.",
     "Ratings go and every score is as if they had never been. Comments keep their place without"
     " words, and reports their reason without a name or words.",
 )

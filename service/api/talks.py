@@ -110,7 +110,12 @@ def _conditions(session: Session, asked: EpisodesAsked) -> ColumnElement[bool] |
     found: list[ColumnElement[bool]] = []
     errors: dict[str, str] = {}
     for field, wanted, query, within in (
-        ("topic", asked.topic, select(Topic.id).where(Topic.slug == asked.topic), on_topic),
+        (
+            "topic",
+            asked.topic,
+            select(Topic.id).where(Topic.slug == asked.topic, catalogue.topics_known(me())),
+            on_topic,
+        ),
         (
             "show",
             asked.show,

@@ -11,12 +11,10 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
-    ScalarSelect,
     Subquery,
     Text,
     and_,
     cast,
-    exists,
     func,
     literal,
     or_,
@@ -169,7 +167,7 @@ def _facts(ranks: CTE) -> ColumnElement[Any]:
 
 def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Standing:
     """Return what one page is worth, by one statement."""
-    ranks = ranked(asker, view)
+    ranks, around = ranked(asker, view), _around(view)
     entered = col(FeedEntry.entered_at)
     facts = func.string_agg(
         cast(_facts(ranks), Text), aggregate_order_by(literal("\n"), ranks.c.rank)
@@ -180,8 +178,8 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
             func.md5(facts),
             func.max(func.greatest(col(Episode.changed_at), col(Show.changed_at), entered)),
             func.coalesce(func.bool_or(entered.is_(None)), False),
-            _latest_change(view),
-            _is_narrowed(view),
+            select(around.c.latest).scalar_subquery(),
+            select(around.c.narrowed).scalar_subquery(),
         )
         .select_from(ranks)
         .join(Episode, col(Episode.id) == ranks.c.id)
@@ -200,22 +198,20 @@ def standing(session: Session, asker: Asker, view: FeedView, page: int) -> Stand
     return Standing(total, fingerprint or "", latest, missing, bool(narrowed))
 
 
-def _latest_change(view: FeedView) -> ScalarSelect[datetime]:
-    """The latest change among a show's published episodes, withdrawn ones with them."""
-    other = aliased(Episode)
-    latest = select(func.max(other.changed_at)).where(
-        col(other.show_id) == view.show_id, col(other.published_at).is_not(None)
-    )
-    return latest.scalar_subquery()
+def _around(view: FeedView) -> CTE:
+    """What is true of all published episodes of a view's show, withdrawn ones with them.
 
-
-def _is_narrowed(view: FeedView) -> ScalarSelect[bool]:
+    The latest change among them, and whether any is for some communities only.
+    """
     other = aliased(Episode)
     some = or_(col(other.audience).is_not(None), col(other.show_audience).is_not(None))
-    narrowed = exists().where(
-        col(other.show_id) == view.show_id, col(other.published_at).is_not(None), some
+    return (
+        select(
+            func.max(col(other.changed_at)).label("latest"), func.bool_or(some).label("narrowed")
+        )
+        .where(col(other.show_id) == view.show_id, col(other.published_at).is_not(None))
+        .cte("around")
     )
-    return select(narrowed).scalar_subquery()
 
 
 def enter(session: Session, asker: Asker, view: FeedView, at: datetime) -> None:

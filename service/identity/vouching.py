@@ -332,7 +332,7 @@ def _tell(session: Session, person: Person, act: str, name: str, label: str) -> 
 
 
 def overview(session: Session, settings: Settings, person_id: int, ref: str) -> Overview:
-    """Return somebody's identities, the oldest first, and the providers that they may link."""
+    """Return somebody's identities, the oldest first, and the other providers they may link."""
     mine = session.exec(
         select(Identity)
         .where(Identity.person_id == person_id)
@@ -350,7 +350,12 @@ def overview(session: Session, settings: Settings, person_id: int, ref: str) -> 
         )
         for one in mine
     ]
-    linkable = [Linkable(name, labels[name], proof(settings, ref, name)) for name in labels]
+    there = {one.issuer for one in mine}
+    linkable = [
+        Linkable(provider.name, _label(provider), proof(settings, ref, provider.name))
+        for provider in settings.oidc
+        if provider.issuer not in there
+    ]
     return Overview(linked, linkable)
 
 

@@ -123,7 +123,7 @@ def password() -> Answer:
         person = _mine(session)
     if not _has_password(person):
         abort(404)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("account/password.html", person=person, errors={})
     place = Place(browser.network(), request.cookies.get(browser.DEVICE, ""))
     try:

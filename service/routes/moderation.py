@@ -227,7 +227,7 @@ def _named(told: str) -> tuple[str, int | None, int, int]:
 @recent
 def open_draft() -> Response | str | tuple[str, int]:
     """Open a talk that was never published, with a reason; its author is told."""
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("moderation/open.html", talk=request.args.get("talk", "")[:200])
     talk = request.form.get("talk", "")[:2000]
     try:

@@ -18,7 +18,7 @@ def show(token: str) -> Response | str | tuple[str, int]:
     with dare().database.begin() as session:
         if people.set_up_link(session, token) is None:
             abort(404, "This link has been used or is too old. `dare up` prints a fresh one.")
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("sign_in/set_up.html", token=token)
     typed = request.form.to_dict()
     try:

@@ -26,7 +26,7 @@ Answer = Response | str | tuple[str, int] | tuple[str, int, dict[str, str]]
 def index() -> Answer:
     """Offer the ways to sign in; begin a session, or ask for the code."""
     wanted = request.values.get("next", "")
-    if request.method == "GET":
+    if request.method != "POST":
         if asker() is not None:
             return redirect(local_path(wanted), 303)
         return _door(wanted)
@@ -76,7 +76,7 @@ def code() -> Answer:
     if found is None:
         return redirect(url_for("sign_in.index"), 303)
     row, person = found
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("sign_in/code.html", error=None)
     try:
         right, wrong = proof.by_code(floor, person, request.form.get("code", ""), _place())
@@ -104,7 +104,7 @@ def again() -> Answer:
         person = session.get_one(Person, me().id)
         mine = vouching.overview(session, dare().settings, me().id, me().ref).linked
     issuers = frozenset(one.issuer for one in mine)
-    if request.method == "GET":
+    if request.method != "POST":
         return _again(person, wanted, issuers)
     errors = {}
     try:

@@ -1,12 +1,10 @@
 """One topic."""
 
 from flask import Blueprint, abort, render_template, request, url_for
-from sqlmodel import select
 
 from service import catalogue
 from service.context import dare
 from service.identity.browser import me, signed_in
-from storage.models import Topic
 
 blueprint = Blueprint("topics", __name__, url_prefix="/topics")
 
@@ -16,7 +14,7 @@ blueprint = Blueprint("topics", __name__, url_prefix="/topics")
 def show(slug: str) -> str:
     """List the best talks on a topic."""
     with dare().database.begin() as session:
-        topic = session.exec(select(Topic).where(Topic.slug == slug)).first()
+        topic = catalogue.find_topic(session, me(), slug)
         if topic is None:
             abort(404)
         page = catalogue.top(

@@ -91,6 +91,13 @@ class Episode(Row, table=True):
             postgresql_where=text("published_at IS NOT NULL AND withdrawn_at IS NULL"),
         ),
         Index("ix_episode_author_newest", "author_id", text("id DESC")),
+        # Feeds ask when anything in a show changed last, withdrawn talks with them.
+        Index(
+            "ix_episode_show_changed",
+            "show_id",
+            "changed_at",
+            postgresql_where=text("published_at IS NOT NULL"),
+        ),
     )
     id: int = identity()
     guid: UUID = opaque()

@@ -20,9 +20,11 @@ from service.access_log import FORMAT, AccessLogger, blanked
         ("/search?q=private+words", "/search"),
         ("/feeds", "/feeds"),
         ("/my/f/abc", "/my/f/abc"),
+        ("//f//abc123.xml", "/f/…"),
+        ("/x\nforged\x1b[31m", "/x\\x0aforged\\x1b[31m"),
     ],
 )
-def test_s41_secret_parts_of_an_address_are_blanked(path: str, shown: str) -> None:
+def test_s19_s41_secret_parts_of_an_address_are_blanked(path: str, shown: str) -> None:
     assert blanked(path) == shown
 
 

@@ -31,6 +31,8 @@ def routes(application, methods):
         known = dict(values)
         if rule.endpoint == "media.play":
             known["name"] = "audio.mp3"
+        if rule.endpoint.startswith("providers."):
+            known["name"] = "acme"
         for method in (rule.methods or set()) & methods:
             path = adapter.build(rule.endpoint, {a: known[a] for a in rule.arguments}, method)
             found.append((rule.endpoint, path, method))

@@ -1,12 +1,15 @@
 """What every answer carries, and which hosts are answered at all."""
 
 import re
+from dataclasses import dataclass
 
 import pytest
 
 from service.app import create_app, floor_of
+from service.feed import tokens
 from storage.models import Community
 from tests import factories
+from tests.web import world
 from tests.web.visitors import Visitor, visitor
 
 NONCE = re.compile(r"script-src 'nonce-([\w-]{22})';")
@@ -142,3 +145,185 @@ def test_files_of_ours_are_kept_for_a_year_under_their_digest_alone(place):
     assert old.headers["Cache-Control"] == "no-cache"
     for name in ("../app.py", "%2e%2e/app.py", "css/../../app.py", "none.css"):
         assert browser.get(f"/static/000000000000/{name}").status_code == 404
+
+
+# Walked off the map of addresses
+
+EVIL = "evil.example"
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+# The only addresses that players on other sites may read: their key is all that they go by.
+OPEN_TO_PLAYERS = {"media.art", "media.preflight", "media.read"}
+FORGED = {
+    "Forwarded": f"for=1.2.3.4;host={EVIL};proto=https",
+    "X-Forwarded-For": "1.2.3.4",
+    "X-Forwarded-Host": EVIL,
+    "X-Forwarded-Port": "4443",
+    "X-Forwarded-Prefix": f"/{EVIL}",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Server": EVIL,
+    "X-Host": EVIL,
+    "X-Original-URL": f"/{EVIL}",
+    "X-Rewrite-URL": f"/{EVIL}",
+}
+
+
+@dataclass
+class Whole:
+    """A world with one of everything, its admin's browser, and every address of the house."""
+
+    browser: Visitor
+    addresses: list[tuple[str, str, str]]
+
+    def of(self, *methods):
+        """Return (endpoint, address, method) of every route that has one of the methods."""
+        return [one for one in self.addresses if one[2] in methods]
+
+
+@pytest.fixture
+def whole(application, settings, session):
+    made = world.made(session, settings)
+    token, guid = made.feeds["admin"], made.talk.guid
+    keyed = {
+        "token": tokens.spelled(settings.secret, token),
+        "ref": token.ref,
+        "key": tokens.episode_key(settings.secret, token, guid),
+    }
+    art = {"guid": made.show.guid}
+    art["key"] = tokens.artwork_key(settings.secret, token, made.show.guid)
+    browser = visitor(application, settings, session, made.people["admin"])
+    adapter = application.url_map.bind("127.0.0.1")
+    found = []
+    for rule in application.url_map.iter_rules():
+        known = world.choices(made, "admin", rule.endpoint)[0]
+        if getattr(application.view_functions[rule.endpoint], "rule", None) == "keyed":
+            known |= keyed | (art if rule.endpoint == "media.art" else {})
+        told = {name: known[name] for name in rule.arguments}
+        # The session that walks must be there at the end.
+        if rule.endpoint not in {"sign_in.out", "account.end_sessions"}:
+            methods = sorted(rule.methods or ())
+            found += [(rule.endpoint, adapter.build(rule.endpoint, told, m), m) for m in methods]
+    return Whole(browser, sorted(found))
+
+
+def values_of(answer):
+    return "\n".join(value for _name, value in answer.headers)
+
+
+def test_s39_no_origin_is_reflected_and_only_keyed_files_are_open_to_other_sites(whole):
+    reached = set()
+    for endpoint, path, method in whole.of("GET", "HEAD", "OPTIONS", *UNSAFE):
+        told = {
+            "Origin": f"https://{EVIL}",
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "Authorization",
+        }
+        answer = whole.browser.ask(method, path, headers=told)
+        assert EVIL not in values_of(answer), (path, method)
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        allowed = answer.headers.get("Access-Control-Allow-Origin")
+        assert allowed == ("*" if endpoint in OPEN_TO_PLAYERS else None), (path, method)
+        if allowed:
+            assert answer.status_code < 300, (path, method)
+            reached.add(endpoint)
+    assert reached == OPEN_TO_PLAYERS
+
+
+def test_s38_nothing_may_be_framed_and_no_nonce_comes_twice(whole):
+    nonces, pages = set(), 0
+    for endpoint, path, method in whole.of("GET", "POST"):
+        answer = whole.browser.ask(method, path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'"), path
+        assert "unsafe" not in policy, path
+        framed = "'self'" if endpoint == "embed.show" and method == "GET" else "'none'"
+        assert f"frame-ancestors {framed}" in policy, (path, method)
+        for nonce in re.findall(r"'nonce-([^']+)'", policy):
+            pages += 1
+            nonces.add(nonce)
+    assert pages > 50
+    assert len(nonces) == pages
+
+
+def test_s37_what_a_request_says_of_its_host_is_in_no_answer(whole, settings):
+    asked = 0
+    for _endpoint, path, method in whole.of("GET"):
+        answer = whole.browser.ask(method, path, headers=FORGED)
+        assert EVIL not in answer.get_data(as_text=True), path
+        assert EVIL not in values_of(answer), path
+        where = answer.headers.get("Location", "/")
+        assert where.startswith(("/", f"{settings.origin}/")), (path, where)
+        assert not where.startswith("//"), (path, where)
+        asked += answer.status_code == 200
+    assert asked > 40
+
+
+def test_s37_feeds_and_descriptions_name_the_same_addresses_whoever_asks(whole, settings):
+    absolute = 0
+    for endpoint, path, method in whole.of("GET"):
+        if endpoint in {"podcasts.show", "embed.describe", "episodes.show"}:
+            query = f"?url={settings.origin}{path}" if endpoint == "embed.describe" else ""
+            plain = whole.browser.ask(method, path + query)
+            forged = whole.browser.ask(method, path + query, headers=FORGED)
+            found = [
+                re.findall(r"https?://[^\s\"'<&]+", a.get_data(as_text=True))
+                for a in (plain, forged)
+            ]
+            assert found[0] == found[1]
+            assert all(
+                a.startswith((settings.origin, "http://www.")) or "podcastindex" in a or "purl" in a
+                for a in found[0]
+            )
+            absolute += len(found[0])
+    assert absolute > 10
+
+
+def test_s37_a_proxy_is_believed_about_the_network_and_the_scheme_alone(house, whole):
+    app = create_app(house.model_copy(update={"trusted_proxies": 1}))
+    try:
+        answer = app.test_client().get("/sign-in", base_url=house.origin, headers=FORGED)
+    finally:
+        floor_of(app).database.close()
+    assert answer.status_code == 200
+    assert EVIL not in answer.get_data(as_text=True) + values_of(answer)
+    assert "https://" not in answer.get_data(as_text=True)
+
+
+def test_s37_every_route_but_the_health_check_refuses_a_forged_host(whole):
+    for endpoint, path, method in whole.of("GET"):
+        answer = whole.browser.ask(method, path, headers={"Host": EVIL})
+        assert answer.status_code == (200 if endpoint == "health.show" else 421), path
+        assert EVIL not in answer.get_data(as_text=True)
+
+
+def test_s41_addresses_that_are_secrets_tell_no_other_site_that_they_are(whole, application):
+    asked = 0
+    for endpoint, path, method in whole.of("GET", "HEAD", "OPTIONS", "POST"):
+        if getattr(application.view_functions[endpoint], "rule", None) == "keyed":
+            answer = whole.browser.ask(method, path)
+            assert answer.headers["Referrer-Policy"] == "no-referrer", path
+            assert re.search("private|no-store", answer.headers["Cache-Control"]), path
+            assert "Set-Cookie" not in answer.headers, path
+            asked += answer.status_code == 200
+    assert asked >= 6
+
+
+def test_s50_who_is_not_signed_in_asks_at_most_six_hundred_times_a_minute(
+    application, settings, place
+):
+    browser, _ = place
+    stranger = Visitor(application, settings)
+    flood = application.extensions["dare-floods"].anonymous
+    for _ in range(flood.most - 1):
+        assert flood.wait("127.0.0.0/24") == 0
+    assert stranger.get("/sign-in").status_code == 200
+    dead = {"Cookie": "__Host-dare=no-such-session"}
+    for told in ({}, dead, {"Authorization": "Bearer dare_none"}):
+        refused = application.test_client().get("/sign-in", base_url=settings.origin, headers=told)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert "too fast" in refused.get_data(as_text=True)
+    # People who are signed in, other networks and what needs no query are not held back.
+    assert browser.get("/").status_code == 200
+    assert stranger.get("/health").status_code == 200
+    elsewhere = {"REMOTE_ADDR": "10.1.2.3"}
+    assert stranger.get("/sign-in", environ_overrides=elsewhere).status_code == 200

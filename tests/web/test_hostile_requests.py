@@ -155,5 +155,6 @@ def address_of(application, rule):
 
 def test_s28_no_address_belongs_to_workers(application):
     words = ("worker", "lease", "produce", "callback", "job", "queue")
-    rules = [str(rule) for rule in application.url_map.iter_rules()]
+    # One callback is the browser's own, when it comes back from a sign-in provider.
+    rules = {str(rule) for rule in application.url_map.iter_rules()} - {"/sign-in/callback"}
     assert [one for one in rules if any(word in one.lower() for word in words)] == []

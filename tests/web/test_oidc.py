@@ -505,7 +505,8 @@ def test_an_identity_is_linked_by_who_is_signed_in_and_then_opens_the_account(
     application, settings, acme, session, boris
 ):
     browser = visitor(application, settings, session, boris)
-    answer = came(browser, visited(browser.get(link_of(browser)).headers["Location"]))
+    address = link_of(browser)
+    answer = came(browser, visited(browser.get(address).headers["Location"]))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/account/")
     page = words(browser.get("/account/"))
     assert "Acme opens your account now." in page
@@ -515,8 +516,10 @@ def test_an_identity_is_linked_by_who_is_signed_in_and_then_opens_the_account(
     later = another(application, settings)
     assert signed_in(later).status_code == 303
     assert "Boris Ek" in words(later.get("/"))
+    assert "Link Globex" in page
+    assert "Link Acme" not in page
     # Once more is no harm.
-    again = came(browser, visited(browser.get(link_of(browser)).headers["Location"]))
+    again = came(browser, visited(browser.get(address).headers["Location"]))
     assert again.status_code == 303
     assert "linked already" in words(browser.get("/account/"))
 

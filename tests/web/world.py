@@ -242,7 +242,8 @@ def _care(session: Session, world: World, words: Callable[[str], str]) -> None:
     world.invitation = str(uuid4())
     world.link = PersonalLink(
         key=key_of(world.invitation), kind="invitation", email="new@example.org",
-        made_by=people["admin"].id, expires_at=now() + timedelta(days=7),
+        community_id=community.id, made_by=people["admin"].id,
+        expires_at=now() + timedelta(days=7),
     )  # fmt: skip
     letter = Mail(
         kind="invitation", address="new@example.org", subject=words("title")[:200],

@@ -334,5 +334,5 @@ def _readme(floor: Floor, counts: dict[str, int], members: list[Member], missing
     lines.append("transcripts/: what was said in each of your talks, as JSON and as WebVTT\n")
     lines.append(f"recordings/, pictures/: your files as you uploaded them ({len(members)})\n")
     lines += [f"Missing: {name}, which the store did not have.\n" for name in missing]
-    lines.append("\nNo secret is in here, and nothing that others wrote.\n")
+    lines.append("\nNo secret is in here, and of what others wrote only decisions about you.\n")
     return "".join(lines)

@@ -22,7 +22,7 @@ def publish(place: Workplace, task: Task) -> None:
         if not episode.held and episode.published_at is None:
             episode.published_at = moment
             audit.record(
-                session, "published", actor="worker", subject_kind="episode", subject=task.guid
+                session, "published", actor="worker", subject_kind="episode", subject=str(task.guid)
             )
         session.exec(
             update(EpisodeScore)

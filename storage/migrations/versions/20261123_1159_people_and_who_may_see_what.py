@@ -537,6 +537,13 @@ def upgrade() -> None:
     op.add_column("feed_key", sa.Column("until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("feed_token", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(op.f("ix_feed_key_token_id"), "feed_key", ["token_id"], unique=False)
+    op.create_index(
+        "ix_episode_show_changed",
+        "episode",
+        ["show_id", "changed_at"],
+        unique=False,
+        postgresql_where=sa.text("published_at IS NOT NULL"),
+    )
     _add("membership", "by_group", sa.Boolean(), "false")
     op.add_column("person", sa.Column("totp", sa.String(length=255), nullable=True))
     op.add_column("person", sa.Column("totp_at", sa.DateTime(timezone=True), nullable=True))
@@ -610,6 +617,7 @@ def downgrade() -> None:
     op.drop_column("person", "totp_at")
     op.drop_column("person", "totp")
     op.drop_column("membership", "by_group")
+    op.drop_index("ix_episode_show_changed", table_name="episode")
     op.drop_index(op.f("ix_feed_key_token_id"), table_name="feed_key")
     op.drop_column("feed_token", "expires_at")
     op.drop_column("feed_key", "until")
