@@ -138,11 +138,13 @@ def _identify(app: Flask, rule: str | None) -> None:
         TooFastError: see `_hold_back`.
     """
     browser.nobody()
-    if rule == "keyed" or request.endpoint in {"static", "health.show"}:
-        return
-    if not browser.shows_something():
+    free = request.endpoint in {"static", "health.show"}
+    if free or request.path.startswith(headers.SECRET_PATHS):
+        return  # no query, or counted by the secret in the address
+    if rule == "keyed" or not browser.shows_something():
         _hold_back(app)  # before any query
-    elif rule is not None:
+    else:
+        # Also where there is no such address: it must read like one that is not for this asker.
         browser.load()
         if browser.asker() is None:
             _hold_back(app)

@@ -28,9 +28,8 @@ def _kept(*, html: bool) -> str:
     """Return how long an answer may be kept that does not say so itself.
 
     No ETag on pages: a 304 would bring a new nonce to the stored body of an old one. And a page
-    for somebody who is signed in is not stored: Chromium kept one that only said no-cache whole in
-    memory, and "back" after signing out showed it. With no-store "back" is as quick as before,
-    until a cookie changes.
+    for somebody who is signed in is not stored at all, or "back" would show it after signing out.
+    Chromium may keep even such a page whole in memory; static/js/page.js sees to that.
     """
     if not html:
         return "no-store"

@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from service.commands.options import Refusal, data_option
 from service.commands.within import floor_of
-from service.identity import people, sessions
+from service.identity import people, sessions, totp
 from service.identity.people import LastAdminError, PersonError
 from storage import audit
 from storage.floor import Floor
@@ -76,6 +76,19 @@ def sign_out(email: str, data: Path) -> None:
         )
         email = person.email
     click.echo(f"{email} is signed out of {count} browser{'' if count == 1 else 's'}.")
+
+
+@command.command("forget-code")
+@click.argument("email")
+@data_option
+def forget_code(email: str, data: Path) -> None:
+    """Switch off the second factor of EMAIL, who has lost app and recovery codes."""
+    with _account(data, email) as (_, session, person):
+        if person.totp is None:
+            raise Refusal(f"{person.email} has no second factor.")
+        totp.switch_off(session, person, actor=people.COMMAND)
+        email = person.email
+    click.echo(f"{email} signs in by password alone until a second factor is set up anew.")
 
 
 @command.command("emergency")

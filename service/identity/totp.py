@@ -132,13 +132,16 @@ def confirm(
     return fresh_codes(session, person)
 
 
-def switch_off(session: Session, person: Person) -> None:
-    """Forget somebody's second factor and its recovery codes; commit is the caller's."""
+def switch_off(session: Session, person: Person, *, actor: str = "") -> None:
+    """Forget somebody's second factor and its recovery codes; they are told.
+
+    `actor` is who did it, if not they themselves.
+    """
     was_on = person.totp_at is not None
     person.totp, person.totp_at, person.totp_last = None, None, 0
     _forget_codes(session, person)
     if was_on:
-        _note(session, person, "off", "Your second factor was switched off")
+        _note(session, person, "off", "Your second factor was switched off", actor)
 
 
 def fresh_codes(session: Session, person: Person) -> list[str]:
@@ -194,10 +197,15 @@ def codes_left(session: Session, person_id: int) -> int:
     ).one()
 
 
-def _note(session: Session, person: Person, state: str, words: str) -> None:
+def _note(session: Session, person: Person, state: str, words: str, actor: str = "") -> None:
     ref = str(person.ref)
     words = f"{words}. If that was not you, change your password."
     notices.tell(session, person.id, "second-factor", words, "/account/")
     audit.record(
-        session, "second-factor-changed", actor=ref, subject_kind="person", subject=ref, now=state
+        session,
+        "second-factor-changed",
+        actor=actor or ref,
+        subject_kind="person",
+        subject=ref,
+        now=state,
     )

@@ -155,6 +155,15 @@ def test_s21_every_route_lets_in_whom_its_row_says_and_nobody_else(stage):
     assert asked > 400
 
 
+def test_s21_an_address_for_others_reads_like_one_that_is_not_there(stage):
+    learner = stage.visitor("learner")
+    absent = learner.get("/nothing-of-this-name")
+    for path in ("/admin/", "/moderation/", "/studio/", f"/admin/people/{uuid4()}"):
+        answer = learner.get(path)
+        told, nothing = (FLEETING.sub("", a.get_data(as_text=True)) for a in (answer, absent))
+        assert (answer.status_code, told) == (absent.status_code, nothing), path
+
+
 def is_refused(answer: Any) -> bool:
     """Whether somebody was turned away: to sign in, or told that there is nothing."""
     to_sign_in = answer.status_code == 303 and answer.headers["Location"].startswith("/sign-in")

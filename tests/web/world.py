@@ -242,7 +242,7 @@ def _care(session: Session, world: World, words: Callable[[str], str]) -> None:
     world.invitation = str(uuid4())
     world.link = PersonalLink(
         key=key_of(world.invitation), kind="invitation", email="new@example.org",
-        community_id=community.id, made_by=people["admin"].id,
+        community_id=world.community.id, made_by=people["admin"].id,
         expires_at=now() + timedelta(days=7),
     )  # fmt: skip
     letter = Mail(

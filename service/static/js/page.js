@@ -101,3 +101,17 @@ if (keySwitch) {
   keySwitch.checked = keysOn();
   keySwitch.addEventListener('change', () => drawer.set('keys', keySwitch.checked ? 'on' : 'off'));
 }
+
+// Browsers keep a page whole for "back", past signing out too: it is hidden on leaving, and shown
+// again only while the session is still the one that it was made for.
+if (document.querySelector('form[action="/sign-out"]')) {
+  addEventListener('pagehide', (event) => { if (event.persisted) document.body.hidden = true; });
+  addEventListener('pageshow', async (event) => {
+    if (!event.persisted) return;
+    try {
+      const answer = await fetch('/help/keys', { headers: { Accept: 'text/html' }, cache: 'no-store' });
+      if ((await answer.text()).includes(csrf())) { document.body.hidden = false; return; }
+    } catch { /* Nobody can be asked, so it stays hidden; the reload says why. */ }
+    location.reload();
+  });
+}
