@@ -28,7 +28,7 @@ MEMBERSHIPS = text(
     " CASE WHEN n % 50 = 0 THEN 'steward' ELSE 'member' END, false, now()"
     " FROM who, places, generate_series(1, :people) AS n, generate_series(1, 5) AS k"
 )
-# Every second show is for members of three communities alone.
+# Every second show is for members of three communities alone, every twentieth is public.
 SHOWS = text(
     "WITH who AS (SELECT array_agg(id ORDER BY id) AS ids FROM person WHERE email LIKE 'crowd-%'),"
     " places AS (SELECT array_agg(id ORDER BY id) AS ids FROM community WHERE slug LIKE 'crowd-%')"
@@ -36,21 +36,24 @@ SHOWS = text(
     " visibility, audience, created_at, changed_at)"
     " SELECT gen_random_uuid(), 'crowd-' || n, 'Show ' || n, 'About it.', 'en', who.ids[n],"
     " places.ids[1 + n % :communities],"
-    " CASE WHEN n % 2 = 0 THEN 'communities' ELSE 'organisation' END,"
+    " CASE WHEN n % 2 = 0 THEN 'communities' WHEN n % 20 = 7 THEN 'public'"
+    " ELSE 'organisation' END,"
     " CASE WHEN n % 2 = 0 THEN ARRAY[places.ids[1 + n % :communities],"
     " places.ids[1 + (n + 33) % :communities], places.ids[1 + (n + 66) % :communities]] END,"
     " now(), now() FROM who, places, generate_series(1, :shows) AS n"
 )
+# A fifth of the talks stand in two large shows, one of everybody's and one that is limited.
 TALKS = text(
     "WITH places AS (SELECT array_agg(id ORDER BY id) AS ids FROM show WHERE slug LIKE 'crowd-%')"
     " INSERT INTO episode (guid, show_id, author_id, title, notes, state, revision, attempt,"
     " transcript_revision, has_video, held, hidden_words, show_audience, public, created_at,"
     " published_at, playable_at, changed_at, duration)"
     " SELECT gen_random_uuid(), show.id, show.owner_id, 'Talk ' || n, 'Notes of a talk.',"
-    " 'complete', 1, 1, 1, false, false, '', show.audience, false, now(),"
+    " 'complete', 1, 1, 1, false, false, '', show.audience, show.visibility = 'public', now(),"
     " now() - n * interval '1 minute', now(), now(), 60"
     " FROM places, generate_series(1, :talks) AS n JOIN LATERAL"
-    " (SELECT * FROM show WHERE id = (SELECT ids[1 + n % :shows] FROM places)) AS show ON true"
+    " (SELECT * FROM show WHERE id = (SELECT ids[CASE WHEN n % 5 = 0 THEN 2 + n / 5 % 2"
+    " ELSE 1 + n % :shows END] FROM places)) AS show ON true"
 )
 SCORES = text(
     "INSERT INTO episode_score (episode_id, listed, score, count, total)"

@@ -10,6 +10,7 @@ from service.commands.options import Refusal, data_option
 from service.feed import channel, tokens
 from service.identity import people
 from storage import audit
+from storage import audit
 from storage.database import open_database
 from storage.models import FeedView, Show
 from storage.settings import SettingsError, load_settings
@@ -36,6 +37,9 @@ def command(email: str, slug: str | None, label: str, *, video: bool, data: Path
             view = _view(session, slug)
             mode = "video" if video else "audio"
             token = tokens.issue(session, person.id, view, label, mode, secret=settings.secret)
+            audit.record(
+                session, "feed-made", subject_kind="feed", subject=token.ref, by="the command line"
+            )
             audit.record(
                 session,
                 "feed-made",

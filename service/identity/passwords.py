@@ -1,12 +1,19 @@
 """Passwords: argon2id, checked at most four at a time.
 
 Parameters are OWASP's floor (t = 2, 19 MiB, p = 1). A hash costs memory, so a flood of sign-ins
-would cost all of it: a semaphore caps how many run at once in a process. No password is ever
-changed on its way: as typed, or not at all.
+would cost all of it: a semaphore caps how many run at once in a process. It also costs a core for
+its whole length, so hashes run in threads of their own that stand back for everybody else: who
+signs in waits, who reads a page does not notice. No password is ever changed on its way: as typed,
+or not at all.
 """
 
+import contextlib
+import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -17,6 +24,10 @@ SHORTEST = 12
 LONGEST = 1024
 AT_ONCE = 4
 PATIENCE = 2.0
+# How far a hash stands back (nice, 0 to 19); on Linux each thread has its own.
+STANDS_BACK = 15
+
+Result = TypeVar("Result")
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _turn = threading.BoundedSemaphore(AT_ONCE)
@@ -32,9 +43,29 @@ class PasswordError(ValueError):
     """The password may not be used; the message says why."""
 
 
-def _take_turn() -> None:
+def _step_back() -> None:
+    with contextlib.suppress(OSError):  # not everywhere is a thread's own priority known
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), STANDS_BACK)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """Return this process's hashing threads, made at the first use: threads survive no fork."""
+    return ThreadPoolExecutor(AT_ONCE, "hash", _step_back)
+
+
+def _in_turn(act: Callable[[], Result]) -> Result:
+    """Return what a hash comes to, computed by a thread that stands back, when it is its turn.
+
+    Raises:
+        TooBusyError: no turn within two seconds.
+    """
     if not _turn.acquire(timeout=PATIENCE):
         raise TooBusyError("Many people are signing in just now. Please try again in a moment.")
+    try:
+        return _threads().submit(act).result()
+    finally:
+        _turn.release()
 
 
 def check(password: str, *, house: Iterable[str] = (), person: Iterable[str] = ()) -> None:
@@ -66,11 +97,7 @@ def hashed(password: str, *, house: Iterable[str] = (), person: Iterable[str] = 
 
 
 def _hash(password: str) -> str:
-    _take_turn()
-    try:
-        return _hasher.hash(password)
-    finally:
-        _turn.release()
+    return _in_turn(lambda: _hasher.hash(password))
 
 
 def renewed(stored: str, password: str) -> str | None:
@@ -92,10 +119,7 @@ def matches(stored: str | None, password: str) -> bool:
     """
     if len(password) > LONGEST:
         return False
-    _take_turn()
     try:
-        return _hasher.verify(stored or _DUMMY, password) and stored is not None
+        return _in_turn(lambda: _hasher.verify(stored or _DUMMY, password)) and stored is not None
     except (VerificationError, InvalidHashError):
         return False
-    finally:
-        _turn.release()

@@ -8,10 +8,10 @@ from sqlmodel import Session as Database
 from sqlmodel import select
 
 from service.cli import main
-from service.identity import passwords, people, sessions, tokens
+from service.identity import passwords, people, sessions, tokens, totp
 from service.identity.askers import as_asker
 from service.identity.people import LastAdminError, PersonError
-from storage.models import SCOPES, AccessToken, Audit, Notice, Person, now
+from storage.models import SCOPES, AccessToken, Audit, Notice, Person, RecoveryCode, now
 from tests import factories
 
 
@@ -142,6 +142,16 @@ def test_the_command_line_signs_somebody_out_everywhere(dare, session, ana):
     assert told.stdout == "ana@example.org is signed out of 2 browsers.\n"
     assert [sessions.find(session, secret) for secret in held] == [None, None]
     assert [act for act, _, _ in acts(session)] == ["session-ended"]
+
+
+def test_the_command_line_forgets_a_lost_second_factor(dare, settings, session, ana):
+    assert "no second factor" in dare("person", "forget-code", "ana@example.org").stderr
+    ana.totp, ana.totp_at = totp.fresh_secret(settings.secret), now()
+    totp.fresh_codes(session, ana)
+    assert dare("person", "forget-code", "ana@example.org").exit_code == 0
+    assert (ana.totp, ana.totp_at) == (None, None)
+    assert session.exec(select(RecoveryCode)).all() == []
+    assert acts(session) == [("second-factor-changed", "command", str(ana.ref))]
 
 
 def test_the_command_line_names_the_account_for_emergencies(dare, session, ana):
