@@ -10,7 +10,6 @@ from service.commands.options import Refusal, data_option
 from service.feed import channel, tokens
 from service.identity import people
 from storage import audit
-from storage import audit
 from storage.database import open_database
 from storage.models import FeedView, Show
 from storage.settings import SettingsError, load_settings
