@@ -64,10 +64,12 @@ class Desk(BaseHTTPRequestHandler):
             return
 
     def _drip(self, _):
-        """Send one byte after the other, of a head that never ends."""
+        """Send one byte after the other, of a head that does not end for three seconds."""
         try:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-            while not self.server.closing.wait(0.05):
+            for _ in range(60):
+                if self.server.closing.wait(0.05):
+                    return
                 self.wfile.write(b"x")
                 self.wfile.flush()
         except OSError:

@@ -141,14 +141,14 @@ def test_s73_a_fault_of_ours_is_a_sentence_and_a_number_on_every_route(
 
 def address_of(application, rule):
     """Return some address of a route; the view behind it never looks at it."""
-    zero = "00000000-0000-4000-8000-000000000000"
-    known = {
-        "guid": zero, "upload_id": zero, "ref": zero, "revision": 1, "comment_id": 1, "feed_id": 1,
-        "kind": "vtt", "extension": "vtt",
-    }  # fmt: skip
-    told = {name: known.get(name, "none") for name in rule.arguments}
-    if rule.endpoint == "media.play":
-        told["name"] = "audio.mp3"
+    told = {}
+    for name in rule.arguments:
+        kind = type(rule._converters[name]).__name__
+        told[name] = {
+            "UUIDConverter": "00000000-0000-4000-8000-000000000000",
+            "IntegerConverter": 1,
+            "AnyConverter": next(iter(getattr(rule._converters[name], "items", ["x"]))),
+        }.get(kind, "none")
     adapter = application.url_map.bind("127.0.0.1")
     return adapter.build(rule.endpoint, told, next(iter(rule.methods)))
 

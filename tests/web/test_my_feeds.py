@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import select
 
+from service import subscriptions
 from service.feed import channel, tokens
+from service.limits import Limit
 from storage.models import Audit, FeedToken, Session, now
 from tests import factories
 from tests.web.listeners import Listener
@@ -177,10 +179,16 @@ def test_a_show_for_others_only_is_no_choice(browser, session, settings):
     assert browser.post("/feeds/", view=hidden.slug).status_code == 422
 
 
-def test_addresses_are_not_made_without_end(browser, session, ana, settings):
+def test_s50_addresses_are_not_made_without_end(browser, session, ana, settings, monkeypatch):
+    monkeypatch.setattr(subscriptions, "ADDRESSES", Limit("feed-address", 5, 3600))
     view = channel.view_top(session)
     token = tokens.issue(session, ana.id, view, secret=settings.secret)
     session.commit()
-    codes = [browser.post("/feeds/rotate", token=token.id).status_code for _ in range(101)]
-    assert codes[:100] == [303] * 100
-    assert codes[100] == 429
+    codes = [browser.post("/feeds/rotate", token=token.id).status_code for _ in range(4)]
+    assert codes == [303] * 4
+    assert browser.post("/feeds/", view="top").status_code == 303
+    for path in ("/feeds/", "/feeds/rotate", "/feeds/replace"):
+        refused = browser.post(path, view="top", token=token.id)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 3000
+    assert browser.post("/feeds/revoke", token=token.id).status_code == 303

@@ -1,0 +1,231 @@
+"""The forms that say who may see a show, who hears a talk, and who looks at it first."""
+
+import re
+
+import pytest
+from sqlmodel import select
+
+from storage.models import Episode, Notice, Review, Show
+from tests import factories
+from tests.web.visitors import visitor
+
+
+@pytest.fixture
+def ana(session):
+    return factories.person(session, "Ana Lima")
+
+
+@pytest.fixture
+def bo(session):
+    return factories.person(session, "Bo Chen", role="learner")
+
+
+@pytest.fixture
+def water(session, ana):
+    made = factories.community(session, "Water", slug="water")
+    factories.member(session, made, ana)
+    return made
+
+
+@pytest.fixture
+def author(application, settings, session, ana, water):
+    return visitor(application, settings, session, ana)
+
+
+@pytest.fixture
+def reader(application, settings, session, bo):
+    return visitor(application, settings, session, bo)
+
+
+@pytest.fixture
+def talk(session, ana):
+    made = factories.episode(session, factories.show(session, ana, "Pumps", slug="pumps"))
+    session.commit()
+    return made
+
+
+@pytest.fixture
+def held(session, talk):
+    """A talk that is ready and kept back."""
+    show = session.get(Show, talk.show_id)
+    made = factories.episode(session, show, "Kept back", held=True, published_at=None)
+    session.commit()
+    return made
+
+
+def words_of(answer, status=200):
+    words = answer.get_data(as_text=True)
+    assert answer.status_code == status, words
+    return words
+
+
+def ticked(words):
+    return re.findall(r'name="communities" value="([^"]*)" checked', words)
+
+
+def test_a_show_is_made_for_a_community(session, author, reader, water):
+    assert "Only members of the communities ticked below" in words_of(author.get("/shows/new"))
+    typed = {"title": "Wells", "visibility": "communities", "communities": "water"}
+    made = author.post("/shows/", **typed | {"community": "water"})
+    assert made.headers["Location"] == "/shows/wells"
+    show = session.exec(select(Show)).one()
+    assert (show.visibility, show.audience, show.community_id) == (
+        "communities",
+        [water.id],
+        water.id,
+    )
+    assert "for the members of Water" in words_of(author.get("/shows/wells"))
+    assert reader.get("/shows/wells").status_code == 404
+
+
+def test_a_refused_show_is_shown_again_as_ticked_and_leaves_nothing(session, author, water):
+    for typed, sentence in (
+        ({"title": "", "visibility": "communities", "communities": "water"}, "needs a title"),
+        ({"title": "Wells", "visibility": "communities"}, "Choose at least one community."),
+        ({"title": "Wells", "visibility": "public"}, "This house has no public talks."),
+        ({"title": "Wells", "visibility": "communities", "communities": "x"}, "you belong to"),
+    ):
+        words = words_of(author.post("/shows/", **typed), 422)
+        assert sentence in words
+        assert ticked(words) == [one for one in [typed.get("communities")] if one == "water"]
+    assert session.exec(select(Show)).all() == []
+
+
+def test_a_show_is_edited_by_its_owner_alone(session, author, reader, talk, water):
+    assert "/shows/pumps/edit" in words_of(author.get("/shows/pumps"))
+    words = words_of(author.get("/shows/pumps/edit"))
+    assert 'value="Pumps"' in words
+    assert ticked(words) == []
+    typed = {
+        "title": "Valves", "description": "All.", "language": "de", "community": "water",
+        "visibility": "communities", "communities": "water",
+    }  # fmt: skip
+    assert author.post("/shows/pumps/edit", **typed).headers["Location"] == "/shows/pumps"
+    assert ticked(words_of(author.get("/shows/pumps/edit"))) == ["water"]
+    session.refresh(talk)
+    assert talk.show_audience == [water.id]
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 404
+    wrong = words_of(author.post("/shows/pumps/edit", title="", visibility="x"), 422)
+    assert "A show needs a title." in wrong
+    assert "Choose who may see this show." in wrong
+    for browser in (reader, author):
+        assert browser.get("/shows/none/edit").status_code == 404
+    assert reader.get("/shows/pumps/edit").status_code == 404
+    assert reader.post("/shows/pumps/edit", title="Mine").status_code == 404
+
+
+def test_the_owner_keeps_the_home_that_he_has_left(session, author, ana, talk):
+    show = session.get(Show, talk.show_id)
+    left = factories.community(session, "Merger", joining="group")
+    show.community_id = left.id
+    session.commit()
+    words = words_of(author.get("/shows/pumps/edit"))
+    assert "Merger" not in words
+    assert re.search(r'<option value="-" selected>', words)
+    author.post("/shows/pumps/edit", title="Pumps", community="-")
+    session.refresh(show)
+    assert show.community_id == left.id
+    author.post("/shows/pumps/edit", title="Pumps", community="")
+    session.refresh(show)
+    assert show.community_id is None
+
+
+def test_a_talk_is_narrowed_and_its_author_reads_who_will_hear_it(
+    session, author, reader, talk, water
+):
+    page, act = f"/studio/{talk.guid}", f"/studio/{talk.guid}/audience"
+    assert "<strong>everyone in Our house</strong>." in words_of(author.get(page))
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 200
+    refused = words_of(author.post(act, narrow="yes"), 422)
+    assert "Choose at least one community." in refused
+    assert author.post(act, narrow="yes", communities="water").status_code == 303
+    words = words_of(author.get(page))
+    assert "<strong>the members of Water</strong>." in words
+    assert ticked(words) == ["water"]
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 404
+    author.post(page, title="New title", show="pumps")
+    session.refresh(talk)
+    assert (talk.title, talk.audience) == ("New title", [water.id])
+    author.post(act, narrow="no", communities="water")
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 200
+
+
+def test_a_draft_may_be_kept_back_and_is_let_out_by_a_button(session, author, reader, ana, held):
+    made = author.post("/studio/", title="One", held="yes").headers["Location"]
+    words = words_of(author.get(made))
+    assert "once you publish it" in words
+    assert re.search(r'<option value="yes" selected>', words)
+    assert "/publish" not in words
+    page = f"/studio/{held.guid}"
+    assert f'action="{page}/publish"' in words_of(author.get(page))
+    assert "Ready, and kept back until you publish it" in words_of(author.get("/studio/"))
+    assert "You keep this back" in words_of(author.get(f"/episodes/{held.guid}"))
+    for path in ("/", "/top", "/new", "/shows/pumps", f"/people/{ana.ref}", "/search?q=kept"):
+        for browser in (reader, author):
+            assert "Kept back" not in words_of(browser.get(path)).replace("kept back", ""), path
+    assert reader.get(f"/episodes/{held.guid}").status_code == 404
+    assert author.post(f"{page}/publish").headers["Location"] == page
+    for path in ("/top", "/new", "/shows/pumps", f"/people/{ana.ref}", "/search?q=kept"):
+        assert "Kept back" in words_of(reader.get(path)), path
+    first = session.get(Episode, held.id, populate_existing=True).published_at
+    author.post(f"{page}/publish")
+    assert session.get(Episode, held.id, populate_existing=True).published_at == first
+
+
+def test_a_named_reviewer_opens_what_nobody_else_does(
+    application, settings, session, author, reader, bo, held
+):
+    page, talk = f"/studio/{held.guid}", f"/episodes/{held.guid}"
+    other = visitor(application, settings, session, factories.person(session, "Cy Young"))
+    words = words_of(author.post(f"{page}/reviewers", reviewer="nobody"), 422)
+    assert "There is nobody here by this name or address." in words
+    assert 'value="nobody"' in words
+    assert author.post(f"{page}/reviewers", reviewer="bo").status_code == 303
+    words = words_of(reader.get(talk))
+    assert "Ana Lima asked you to review this before it is out." in words
+    assert "Kept back" in words_of(reader.get("/"))
+    assert "Asked of you" in words_of(reader.get("/"))
+    assert reader.get(f"{talk}/transcript.vtt").status_code == 200
+    words_of(reader.post(f"{talk}/comments", body="Too fast."), 303)
+    assert reader.post(f"{talk}/rating", stars="5").status_code == 409
+    assert other.get(talk).status_code == 404
+    assert "Asked of you" not in words_of(other.get("/"))
+    assert "Bo Chen" in words_of(author.get(page))
+    assert author.post(f"{page}/reviewers/removal", person=bo.ref).status_code == 303
+    assert author.post(f"{page}/reviewers/removal", person=bo.ref).status_code == 404
+    assert reader.get(talk).status_code == 404
+    session.rollback()
+    assert session.exec(select(Review)).all() == []
+    assert len(session.exec(select(Notice).where(Notice.kind == "review")).all()) == 1
+
+
+def test_of_several_with_one_name_the_author_picks_one(session, author, bo, held):
+    twin = factories.person(session, "Bo Chen")
+    session.commit()
+    page = f"/studio/{held.guid}"
+    words = words_of(author.post(f"{page}/reviewers", reviewer="Bo Chen"))
+    assert "Whom do you mean?" in words
+    assert f'name="reviewer" value="{twin.ref}"' in words
+    author.post(f"{page}/reviewers", reviewer=str(twin.ref))
+    session.rollback()
+    assert session.exec(select(Review.person_id)).all() == [twin.id]
+
+
+def test_s22_nobody_narrows_lets_out_or_shares_what_is_somebody_elses(
+    application, settings, session, held, water
+):
+    eve = factories.person(session, "Eve Stone")
+    factories.member(session, water, eve, "steward")
+    stranger = visitor(application, settings, session, eve)
+    page = f"/studio/{held.guid}"
+    for path, fields in (
+        ("publish", {}),
+        ("audience", {"narrow": "yes", "communities": "water"}),
+        ("reviewers", {"reviewer": str(eve.ref)}),
+        ("reviewers/removal", {"person": str(eve.ref)}),
+    ):
+        assert stranger.post(f"{page}/{path}", **fields).status_code == 404, path
+    assert stranger.post("/shows/pumps/edit", title="Mine").status_code == 404
+    session.refresh(held)
+    assert (held.published_at, held.audience) == (None, None)
+    assert session.exec(select(Review)).all() == []
