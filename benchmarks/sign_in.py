@@ -46,7 +46,7 @@ class Door:
             data={"csrf_token": self._secret, "email": email, "password": PASSWORD},
             headers={"Cookie": self._visit, "Sec-Fetch-Site": "same-origin"},
         )
-        if answer.status_code == 503:
+        if answer.status_code in {429, 503}:
             return ""
         if answer.status_code != 303:
             raise RuntimeError(f"Signing in answered {answer.status_code}.")
@@ -84,7 +84,9 @@ def flood(origin: str, emails: list[str]) -> Iterator[Callable[[], int]]:
     through = [0] * AT_ONCE
 
     def run(number: int) -> None:
-        with httpx.Client(base_url=origin, timeout=30) as client:
+        # Each from a network of its own, or the limit of one network would end the flood.
+        way = httpx.HTTPTransport(local_address=f"127.0.{number + 1}.1")
+        with httpx.Client(base_url=origin, timeout=30, transport=way) as client:
             door = Door(client)
             while not over.is_set():
                 through[number] += bool(door.sign_in(emails[number % len(emails)]))

@@ -6,7 +6,8 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-FORMAT = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'
+# The id at the end is the one that people are shown with an error.
+FORMAT = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms %({x-request-id}o)s'
 # Addresses that are secrets themselves: feeds, their enclosures, one-time links.
 _SECRETS = (
     (re.compile(r"^/f/[^/]*"), "/f/…"),

@@ -43,6 +43,7 @@ ROUTES = (
     "my_feeds",
     "notices",
     "people",
+    "policy",
     "privacy",
     "providers",
     "search",

@@ -1,11 +1,13 @@
 """What people are told when something does not work: a sentence, a status, a request id."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template, request, session
+from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -110,10 +112,17 @@ def taken_notes() -> list[tuple[str, str]]:
     return [tuple(entry) for entry in session.pop("notes", [])] if "notes" in session else []
 
 
+class _Notes(SecureCookieSessionInterface):
+    """Flask's own cookie, which carries notes from page to page, signed by HMAC-SHA-256."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+
 def register(app: Flask) -> None:
     """Answer every failure in words."""
     settings = app.extensions["dare"].settings
     app.secret_key = settings.secret
+    app.session_interface = _Notes()
     app.config.update(
         SESSION_COOKIE_NAME="__Host-dare-notes",
         SESSION_COOKIE_SECURE=True,

@@ -5,12 +5,17 @@ threads stalls when podcast apps keep connections open.
 """
 
 import gc
+import logging
 from pathlib import Path
 from typing import Any
 
 from service.access_log import FORMAT, AccessLogger
 from storage.settings import load_settings
 
+# What the application itself has to say, each line with its time; requests are another log's.
+logging.basicConfig(
+    format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+)
 _settings = load_settings()
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  a heartbeat file; a disk could stall it
 

@@ -11,7 +11,7 @@ POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; "
     "worker-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
-    "object-src 'none'; frame-ancestors {frames}"
+    "object-src 'none'; frame-ancestors {frames}; report-uri /policy-reports"
 )
 # Bytes that somebody uploaded, or that were made of them: they may show themselves, nothing more.
 SANDBOX = "default-src 'none'; sandbox; frame-ancestors 'none'"

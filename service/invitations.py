@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select, update
 
-from service import access, communities, letters, limits, notices, personal_links
+from service import access, letters, limits, memberships, notices, personal_links
 from service.access import Asker
 from service.identity import askers, people
 from service.identity.people import PersonError
@@ -177,7 +177,7 @@ def _let_in(
     """Let somebody with an account belong, and write to them; a closed account stays as it is."""
     if person.disabled_at is not None:
         return
-    communities.add(session, inviter, place.slug, str(person.ref), network=network)
+    memberships.add(session, inviter, place.slug, str(person.ref), network=network)
     path = f"/communities/{place.slug}"
     letters.membership(
         session, settings, person, inviter=inviter.name, community=place.name, path=path
@@ -326,7 +326,7 @@ def _welcome(session: Session, opened: Opened, person: Person, *, network: str) 
     inviter, place = opened.inviter, opened.community
     if place is not None:
         by = askers.as_asker(session, inviter)
-        communities.add(session, by, place.slug, str(person.ref), network=network)
+        memberships.add(session, by, place.slug, str(person.ref), network=network)
     # So that the row, which holds the address, goes when the person goes.
     opened.link.person_id = person.id
     words = f"{person.name} accepted your invitation."

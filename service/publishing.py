@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, delete, func, select, update
 
-from service import access
+from service import access, limits
 from service.access import Asker
 from service.rating import ledger
 from service.uploads import receiving
@@ -363,6 +363,8 @@ def begin_upload(
     """
     episode = mine(session, asker, guid, lock=True)
     _check_not_withdrawn(episode)
+    if receiving.open_upload(session, episode.id) is None:
+        limits.spend(session, limits.UPLOADS, asker.id)
     limit = floor.settings.max_upload_bytes
     upload, fresh = receiving.begin(
         session, floor.store, episode, name=name, length=length, limit=limit

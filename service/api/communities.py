@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from service import communities
+from service import communities, memberships
 from service.api.contract import answers, spec
 from service.api.readers import CommunitiesRead, CommunityRead
 from service.communities import Place
@@ -39,7 +39,7 @@ def listed() -> CommunitiesRead:
 def join(slug: str) -> CommunityRead:
     """Join an open community, or ask to join where its stewards decide."""
     with dare().database.begin() as session:
-        return _read(communities.join(session, me(), slug, network=network()))
+        return _read(memberships.join(session, me(), slug, network=network()))
 
 
 @blueprint.delete("/<slug>/membership")
@@ -48,5 +48,5 @@ def join(slug: str) -> CommunityRead:
 def leave(slug: str) -> tuple[str, int]:
     """Leave a community, or ask no longer to join it."""
     with dare().database.begin() as session:
-        communities.leave(session, me(), slug, network=network())
+        memberships.leave(session, me(), slug, network=network())
     return "", 204

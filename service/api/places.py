@@ -5,7 +5,8 @@ from typing import Any
 from flask import Blueprint, url_for
 from sqlmodel import col, select
 
-from service import access, catalogue, limits, publishing
+from service import access, catalogue, limits
+from service import shows as show_making
 from service.api.contract import answers, spec
 from service.api.readers import (
     HitRead,
@@ -21,7 +22,8 @@ from service.api.readers import (
 from service.api.talks import row_of
 from service.api.writers import SearchAsked, ShowBody, ShowsAsked
 from service.context import dare
-from service.identity.browser import me, publisher, signed_in
+from service.identity.browser import me, network, publisher, signed_in
+from service.shows import About
 from service.text import marked
 from storage.models import Community, Person, Show
 from storage.search import MARK, UNMARK, Moment
@@ -74,6 +76,7 @@ def _show(show: Show, owner: Person, community: Community | None) -> ShowRead:
         language=show.language,
         owner=PersonRead(name=owner.name, ref=str(owner.ref)),
         community=community.name if community else None,
+        visibility=show.visibility,
         mine=access.may_edit_show(me(), show) and show.owner_id == me().id,
         created_at=show.created_at,
     )
@@ -87,14 +90,16 @@ def _show(show: Show, owner: Person, community: Community | None) -> ShowRead:
 def create_show(json: ShowBody) -> tuple[ShowRead, int]:
     """Make a show of one's own."""
     with dare().database.begin() as session:
-        made = publishing.create_show(
-            session,
-            me(),
+        about = About(
             title=json.title,
             description=json.description,
-            community=json.community or "",
             language=json.language,
+            community=json.community or "",
+            visibility=json.visibility,
+            communities=tuple(json.communities),
         )
+        public = dare().settings.public_talks
+        made = show_making.create(session, me(), about, public_talks=public, network=network())
         return _show(*session.execute(_shows_query().where(col(Show.id) == made.id)).one()), 201
 
 

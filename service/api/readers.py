@@ -42,6 +42,7 @@ class ShowRead(ShowLinkRead):
     language: str
     owner: PersonRead
     community: str | None
+    visibility: str
     mine: bool
     created_at: datetime
 
@@ -142,6 +143,7 @@ class EpisodeRead(EpisodeRow):
     notice: str | None
     revision: int
     transcript_revision: int
+    held: bool
     width: int | None
     height: int | None
     mine: bool

@@ -7,7 +7,7 @@ from flask import Blueprint, url_for
 from sqlalchemy import ColumnElement, and_
 from sqlmodel import Session, select
 
-from service import access, catalogue, publishing
+from service import access, catalogue, publishing, visibility
 from service.access import Asker
 from service.api.contract import answers, spec
 from service.api.readers import (
@@ -20,7 +20,7 @@ from service.api.readers import (
     TermRead,
     TranscriptRead,
 )
-from service.api.writers import ChangeBody, DraftBody, EpisodesAsked
+from service.api.writers import AudienceBody, ChangeBody, DraftBody, EpisodesAsked
 from service.catalogue import Row, Talk, by_person, in_show, on_topic
 from service.context import dare
 from service.identity.browser import me, network, publisher, signed_in
@@ -51,6 +51,7 @@ def whole(session: Session, guid: UUID) -> EpisodeRead:
         name: getattr(talk, name) for name in EpisodeRead.model_fields if name in vars(talk)
     } | {
         "notice": talk.notice if own else None,
+        "held": talk.row.held,
         "why": talk.why.sentence,
         "rating": SpreadRead.model_validate(talk.rating) if talk.rating else None,
         "terms": [TermRead(name=name, value=value) for name, value in talk.why.terms]
@@ -170,6 +171,7 @@ def create(json: DraftBody) -> tuple[EpisodeRead, int, dict[str, str]]:
         language=json.language,
         topics=",".join(json.topics),
         show=json.show or "",
+        held="yes" if json.held else "no",
     )
     with dare().database.begin() as session:
         guid = publishing.create_draft(session, me(), draft).guid
@@ -208,6 +210,7 @@ def _changed(talk: Talk, given: ChangeBody) -> Draft:
         language=given.language,
         topics=",".join(topics),
         show=given.show or "",
+        held=("yes" if given.held else "no") if "held" in sent else "",
     )
 
 
@@ -238,6 +241,29 @@ def withdraw(guid: UUID) -> tuple[str, int]:
     """Take a talk off every list and feed."""
     with dare().database.begin() as session:
         publishing.withdraw(session, me(), str(guid), network=network())
+    return "", 204
+
+
+@blueprint.post("/<uuid:guid>/publish")
+@publisher
+@spec.validate(resp=answers(None, 404, status=204), tags=["publishing"])
+def publish(guid: UUID) -> tuple[str, int]:
+    """Let out a talk that was held back, as soon as it can be heard."""
+    with dare().database.begin() as session:
+        publishing.publish(session, me(), str(guid))
+    return "", 204
+
+
+@blueprint.put("/<uuid:guid>/audience")
+@publisher
+@spec.validate(
+    json=AudienceBody, resp=answers(None, 400, 404, 413, 415, 422, status=204), tags=["publishing"]
+)
+def narrow(guid: UUID, json: AudienceBody) -> tuple[str, int]:
+    """Narrow a talk to communities that one belongs to, or open it to all who may see its show."""
+    with dare().database.begin() as session:
+        episode = publishing.mine(session, me(), str(guid))
+        visibility.narrow(session, me(), episode, json.communities, network=network())
     return "", 204
 
 

@@ -50,31 +50,47 @@ class Asked(BaseModel):
 
 
 class DraftBody(Body):
-    """What an author says of a new talk. Without a show it goes into the author's first one."""
+    """What an author says of a new talk. Without a show it goes into the author's first one.
+
+    `held` keeps it back until its author publishes it.
+    """
 
     title: str
     notes: str = ""
     language: str = ""
     topics: list[Annotated[str, Field(pattern="^[^,]*$")]] = []
     show: Slug | None = None
+    held: bool = False
 
 
 class ChangeBody(Body):
-    """What changes of a talk; a field that is not sent stays as it is."""
+    """What changes of a talk; a field that is not sent stays as it is.
+
+    `held` counts until the talk can be heard; from then on only publishing it does.
+    """
 
     title: str = ""
     notes: str = ""
     language: str = ""
     topics: list[Annotated[str, Field(pattern="^[^,]*$")]] = []
     show: Slug | None = None
+    held: bool = False
+
+
+class AudienceBody(Body):
+    """The communities, by slug, to which a talk is narrowed; null is all who may see its show."""
+
+    communities: list[Slug] | None
 
 
 class ShowBody(Body):
-    """A new show; `community` is a community's slug."""
+    """A new show. `community` is the slug of its home, `communities` are those it is for."""
 
     title: str
     description: str = ""
     community: Slug | None = None
+    visibility: Literal["organisation", "communities", "public"] = "organisation"
+    communities: list[Slug] = []
     language: Annotated[str, Field(pattern="^[a-z]{2,3}(-[A-Za-z0-9]{2,8})?$")] = "en"
 
 

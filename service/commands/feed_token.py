@@ -37,9 +37,6 @@ def command(email: str, slug: str | None, label: str, *, video: bool, data: Path
             mode = "video" if video else "audio"
             token = tokens.issue(session, person.id, view, label, mode, secret=settings.secret)
             audit.record(
-                session, "feed-made", subject_kind="feed", subject=token.ref, by="the command line"
-            )
-            audit.record(
                 session,
                 "feed-made",
                 actor=people.COMMAND,

@@ -172,7 +172,7 @@ def channel(
         moved_to=where.feed() if opened.graced else None,
         image=_artwork(where, show) if show else where.of_artwork(opened.view.guid, TOP_TITLE),
         author=settings.organisation,
-        owner_email=role_address(settings.origin),
+        owner_email=settings.contact if "@" in settings.contact else role_address(settings.origin),
         pages=_pages(where, page, standing.pages),
         people=(_voice(where, opened.owner.name, opened.owner.ref),) if opened.owner else (),
         items=_items(session, where, asker, page),

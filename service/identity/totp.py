@@ -3,7 +3,7 @@
 One-time codes are RFC 6238 with its defaults: SHA-1, six digits, thirty seconds; the step before
 and the one after count too, since clocks differ. Each code counts once. The secret lies sealed
 under a key derived from the server's secret, so that a dump of the database makes no codes.
-Recovery codes hold 120 bits each, so that their SHA-256 alone may be kept.
+Recovery codes hold 140 bits each, so that their SHA-256 alone may be kept.
 """
 
 import base64
@@ -28,7 +28,7 @@ ISSUER = "Dare to Share"
 RECOVERY_CODES = 10
 # No 0, 1, l, o: they are read for one another.
 _LETTERS = "23456789abcdefghijkmnpqrstuvwxyz"
-_LENGTH = 24
+_LENGTH = 28
 
 
 class SealError(Exception):

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, redirect, render_template, request, url_for
 from werkzeug import Response
 
-from service import administration, audit_log, communities, directory, resets
+from service import administration, audit_log, communities, directory, memberships, resets
 from service.context import dare
 from service.directory import STATES, Wanted
 from service.failures import note
@@ -155,7 +155,7 @@ def add_membership(ref: str) -> Response:
     """Let somebody belong to a community."""
     form = request.form
     with dare().database.begin() as session:
-        name = communities.add(
+        name = memberships.add(
             session,
             me(),
             form.get("community", ""),
@@ -173,7 +173,7 @@ def change_membership(ref: str) -> Response:
     """Make somebody a steward of a community, or a member again."""
     slug, role = request.form.get("community", ""), request.form.get("role", "")
     with dare().database.begin() as session:
-        name = communities.change_role(session, me(), slug, ref, role, network=browser.network())
+        name = memberships.change_role(session, me(), slug, ref, role, network=browser.network())
     return _back(ref, f"{name} is {role} there now.")
 
 
@@ -184,5 +184,5 @@ def remove_membership(ref: str) -> Response:
     """Take somebody out of a community."""
     slug = request.form.get("community", "")
     with dare().database.begin() as session:
-        name = communities.remove(session, me(), slug, ref, network=browser.network())
+        name = memberships.remove(session, me(), slug, ref, network=browser.network())
     return _back(ref, f"{name} no longer belongs there.")

@@ -4,7 +4,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from sqlmodel import Session, col
 from werkzeug import Response
 
-from service import access, catalogue, communities, invitations, letters
+from service import access, catalogue, communities, invitations, letters, memberships
 from service.context import dare
 from service.failures import note
 from service.identity.browser import me, network, signed_in, steward
@@ -45,7 +45,7 @@ def _show(session: Session, slug: str, errors: dict[str, str], typed: dict[str, 
         "communities/show.html",
         community=place,
         may_see_members=access.may_see_members(me(), place.id),
-        stewards=communities.stewards(session, place.id),
+        stewards=memberships.stewards(session, place.id),
         shows=catalogue.shows(session, me(), col(Show.community_id) == place.id),
         top=catalogue.top(session, me(), limit=FEW, within=here).rows,
         newest=catalogue.newest(session, me(), limit=FEW, within=here).rows,
@@ -61,7 +61,7 @@ def join(slug: str) -> Response | tuple[str, int]:
     words = request.form.get("words", "")
     try:
         with dare().database.begin() as session:
-            place = communities.join(session, me(), slug, words=words, network=network())
+            place = memberships.join(session, me(), slug, words=words, network=network())
     except PublishingError as error:
         with dare().database.begin() as session:
             return _show(session, slug, error.errors, {"words": words}), 422
@@ -78,7 +78,7 @@ def leave(slug: str) -> Response:
     """Leave, or take back one's wish to join."""
     with dare().database.begin() as session:
         before = communities.place(session, me(), slug)
-        communities.leave(session, me(), slug, network=network())
+        memberships.leave(session, me(), slug, network=network())
     words = "You have left {}." if before.belongs else "You no longer ask to join {}."
     note("good", words.format(before.name))
     return redirect(url_for("communities.index"), 303)
@@ -108,16 +108,16 @@ def _members(
     if not access.may_see_members(me(), place.id):
         raise NotThereError
     after = request.args.get("after")
-    page = communities.members(session, place.id, after)
+    page = memberships.members(session, place.id, after)
     more = url_for("communities.members", slug=slug, after=page.after) if page.after else None
     may = place.may_steward
     return render_template(
         "communities/members.html",
         community=place,
-        stewards=communities.stewards(session, place.id) if not after else [],
+        stewards=memberships.stewards(session, place.id) if not after else [],
         members=page.rows,
         next_url=more,
-        wishes=communities.wishes(session, place.id) if may else [],
+        wishes=memberships.wishes(session, place.id) if may else [],
         waiting=invitations.waiting(session, community_id=place.id) if may else [],
         most=invitations.MOST,
         mail=letters.possible(dare().settings),
@@ -137,7 +137,7 @@ def answer(slug: str) -> Response:
     """Let somebody in who has asked, or decline."""
     accept = request.form.get("answer") == "accept"
     with dare().database.begin() as session:
-        name = communities.answer(
+        name = memberships.answer(
             session,
             me(),
             slug,
@@ -194,7 +194,7 @@ def change_role(slug: str) -> Response:
     """Make a member a steward, or a steward a member."""
     person, role = request.form.get("person", ""), request.form.get("role", "")
     with dare().database.begin() as session:
-        name = communities.change_role(session, me(), slug, person, role, network=network())
+        name = memberships.change_role(session, me(), slug, person, role, network=network())
     note("good", f"{name} is a {role} now.")
     return _to_members(slug)
 
@@ -205,7 +205,7 @@ def remove(slug: str) -> Response:
     """Take somebody out."""
     person = request.form.get("person", "")
     with dare().database.begin() as session:
-        name = communities.remove(session, me(), slug, person, network=network())
+        name = memberships.remove(session, me(), slug, person, network=network())
     note("good", f"{name} no longer belongs to it.")
     return _to_members(slug) if person != me().ref else redirect(url_for("communities.index"), 303)
 

@@ -36,4 +36,4 @@ def show(token: str) -> Response | str | tuple[str, int]:
         return render_template("sign_in/set_up.html", token=token, errors=errors, typed=typed), 422
     if person is None:
         abort(404)
-    return browser.begin(person, url_for("home.index"))
+    return browser.begin(person, url_for("home.index"), method="set-up")

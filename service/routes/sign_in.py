@@ -61,6 +61,7 @@ def _door(wanted: str, *, error: str | None = None, email: str = "") -> str:
         typed={"email": email},
         local=settings.local_sign_in or emergency,
         emergency=emergency,
+        contact=settings.contact,
         providers=settings.oidc,
         again=False,
     )

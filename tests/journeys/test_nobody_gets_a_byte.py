@@ -110,6 +110,9 @@ class Prober:
         if self.token and path.startswith("/api/"):
             headers["Authorization"] = f"Bearer {self.token}"
         answer = self.browser.ask("GET", path, headers=headers)
+        while answer.status_code == 429 and not self.over.wait(1):
+            # Too fast for a stranger; what is not answered proves nothing.
+            answer = self.browser.ask("GET", path, headers=headers)
         self.asked += 1
         said = answer.text.replace(path, "")
         found = CANARIES.search(said)

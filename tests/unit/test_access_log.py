@@ -44,4 +44,4 @@ def test_s19_s41_no_part_of_a_line_can_hold_token_query_or_referrer() -> None:
     own = {name: value for name, value in atoms.items() if not name.startswith("{")}
     assert "sesame" not in str(own)
     assert "query" not in str(own)
-    assert "sesame" not in FORMAT % {**own, "M": 1000}
+    assert "sesame" not in FORMAT % {**own, "M": 1000, "{x-request-id}o": "id"}

@@ -257,6 +257,8 @@ def test_progress_is_told_in_words(place):
         ("POST", "/finish", None),
         ("POST", "/retry", None),
         ("POST", "/withdraw", None),
+        ("POST", "/publish", None),
+        ("PUT", "/audience", {"communities": None}),
     ],
 )
 def test_somebody_elses_draft_reads_like_no_talk_at_all(place, session, method, rest, body):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlmodel import select
 
-from service import communities
+from service import communities, memberships
 from service.feed import channel, tokens
 from service.limits import JOINING
 from service.publishing import NotNowError, NotThereError, PublishingError
@@ -154,10 +154,10 @@ def test_nobody_joins_and_leaves_all_day(session, bo, group):
     group.joining = "open"
     asker = factories.asker(session, bo)
     for _ in range(JOINING.most):
-        communities.join(session, asker, "water")
-        communities.leave(session, asker, "water")
+        memberships.join(session, asker, "water")
+        memberships.leave(session, asker, "water")
     with pytest.raises(Exception, match="too fast"):
-        communities.join(session, asker, "water")
+        memberships.join(session, asker, "water")
 
 
 # Looking after one
@@ -262,12 +262,12 @@ def test_only_an_admin_founds_and_the_first_steward_is_there(session, ana, bo):
     first = communities.found(session, admin, name="Out on site", steward=bo)
     second = communities.found(session, admin, name="Out on site")
     assert (first.slug, second.slug != first.slug) == ("out-on-site", True)
-    assert [one.name for one in communities.stewards(session, first.id)] == ["Bo Chen"]
-    assert [one.name for one in communities.stewards(session, second.id)] == ["Ad Min"]
+    assert [one.name for one in memberships.stewards(session, first.id)] == ["Bo Chen"]
+    assert [one.name for one in memberships.stewards(session, second.id)] == ["Ad Min"]
 
 
 def test_members_go_on_over_pages_by_name(session, steward, group, monkeypatch):
-    monkeypatch.setattr(communities, "PAGE", 4)
+    monkeypatch.setattr(memberships, "PAGE", 4)
     names = sorted(f"{letter} Doe" for letter in "abCdEfGhIj")
     for name in names:
         factories.member(session, group, factories.person(session, name))
@@ -308,7 +308,7 @@ def test_two_stewards_who_leave_at_once_do_not_both_leave(session, settings, ana
     def leaves(asker):
         try:
             with database.begin() as own:
-                communities.leave(own, asker, "water")
+                memberships.leave(own, asker, "water")
         except NotNowError:
             return False
         return True

@@ -333,3 +333,18 @@ def test_s50_who_is_not_signed_in_asks_at_most_six_hundred_times_a_minute(
     assert stranger.get("/health").status_code == 200
     elsewhere = {"REMOTE_ADDR": "10.1.2.3"}
     assert stranger.get("/sign-in", environ_overrides=elsewhere).status_code == 200
+
+
+def test_a_browsers_report_of_what_the_policy_stopped_is_one_line_in_the_log(
+    application, settings, caplog
+):
+    stranger = Visitor(application, settings)
+    told = {"csp-report": {"blocked-uri": "https://evil.example\nforged", "other": "x"}}
+    with caplog.at_level("WARNING"):
+        answer = stranger.ask("POST", "/policy-reports", json=told)
+    assert answer.status_code == 204
+    assert "https://evil.example\\nforged" in caplog.messages[0]
+    assert "other" not in caplog.messages[0]
+    for body in (b"", b"[]", b"{", b'{"csp-report": 7}', b"[" * 9000):
+        assert stranger.ask("POST", "/policy-reports", data=body).status_code == 400
+    assert stranger.ask("POST", "/policy-reports", data=b"x" * 20_000).status_code == 413

@@ -229,3 +229,31 @@ def test_s22_nobody_narrows_lets_out_or_shares_what_is_somebody_elses(
     session.refresh(held)
     assert (held.published_at, held.audience) == (None, None)
     assert session.exec(select(Review)).all() == []
+
+
+def test_the_api_holds_back_narrows_and_publishes(session, program, ana, bo, water):
+    its, others = program(ana), program(bo)
+    body = {"title": "Wells", "visibility": "communities", "communities": ["water"]}
+    made = its.post("shows", json=body)
+    assert (made.status_code, made.get_json()["visibility"]) == (201, "communities")
+    assert its.post("shows", json=body | {"communities": ["none"]}).status_code == 422
+    assert its.post("shows", json={"title": "P", "visibility": "public"}).status_code == 422
+    draft = its.post("episodes", json={"title": "One", "held": True}).get_json()
+    path = f"episodes/{draft['guid']}"
+    assert draft["held"] is True
+    assert its.patch(path, json={"title": "Two"}).get_json()["held"] is True
+    assert its.patch(path, json={"held": False}).get_json()["held"] is False
+    talk = factories.episode(
+        session, factories.show(session, ana, "Open"), "Kept", held=True, published_at=None
+    )
+    session.commit()
+    path = f"episodes/{talk.guid}"
+    assert others.get(path).status_code == 404
+    assert its.post(f"{path}/publish").status_code == 204
+    assert others.get(path).get_json()["held"] is False
+    assert its.put(f"{path}/audience", json={"communities": ["water"]}).status_code == 204
+    assert others.get(path).status_code == 404
+    assert its.put(f"{path}/audience", json={"communities": []}).status_code == 422
+    assert its.put(f"{path}/audience", json={}).status_code == 422
+    assert its.put(f"{path}/audience", json={"communities": None}).status_code == 204
+    assert others.get(path).status_code == 200

@@ -69,7 +69,8 @@ WORDS = {
 HASH = passwords.hashed(PASSWORD)
 # Of the API, what is for authors alone.
 OWN = frozenset(
-    {"api.talks.change", "api.talks.finish", "api.talks.retry", "api.talks.withdraw",
+    {"api.talks.change", "api.talks.finish", "api.talks.narrow", "api.talks.publish",
+     "api.talks.retry", "api.talks.withdraw",
      "api.uploads.begin", "api.uploads.end"}
 )  # fmt: skip
 OF_COMMUNITIES = frozenset({"admin_groups.edit", "api.communities.join", "api.communities.leave"})

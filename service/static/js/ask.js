@@ -62,10 +62,19 @@ export function clock(seconds) {
 }
 
 // The browser's drawer; it may be shut (private windows), and nothing depends on it.
+// What is somebody's own lies under their id, so that whoever comes next does not find it.
+const asker = document.querySelector('meta[name=asker]')?.content ?? '';
+const OWN = /^dare\.(text|at)\./;
+const place = (name) => (OWN.test(`dare.${name}`) ? `dare.${name}@${asker}` : `dare.${name}`);
 export const drawer = {
-  get(name) { try { return localStorage.getItem(`dare.${name}`); } catch { return null; } },
-  set(name, value) { try { localStorage.setItem(`dare.${name}`, value); } catch { /* full or shut */ } },
-  remove(name) { try { localStorage.removeItem(`dare.${name}`); } catch { /* shut */ } },
+  get(name) { try { return localStorage.getItem(place(name)); } catch { return null; } },
+  set(name, value) { try { localStorage.setItem(place(name), value); } catch { /* full or shut */ } },
+  remove(name) { try { localStorage.removeItem(place(name)); } catch { /* shut */ } },
+  empty() {
+    try {
+      Object.keys(localStorage).filter((key) => OWN.test(key)).forEach((key) => localStorage.removeItem(key));
+    } catch { /* shut */ }
+  },
 };
 
 export const keysOn = () => drawer.get('keys') !== 'off';

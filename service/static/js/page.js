@@ -51,6 +51,7 @@ document.addEventListener('input', (event) => {
   if (name) drawer.set(`text.${name}`, event.target.value);
 });
 document.addEventListener('dare:parts', restoreTexts);
+document.querySelector('[data-leaving]')?.addEventListener('submit', () => drawer.empty());
 restoreTexts();
 
 // A form with data-part changes one part of the page, and what is playing plays on.
