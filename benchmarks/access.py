@@ -108,26 +108,28 @@ def asking(app: Flask, settings: Settings, secret: str, address: str) -> Callabl
 
 
 def cost(app: Flask, ask: Callable[[], None]) -> tuple[float, int]:
-    """Return what asking who may costs: milliseconds, and statements."""
-    guarded: list[float] = []
-    bare: list[float] = []
+    """Return what asking who may costs: milliseconds, and statements.
 
-    def timed(into: list[float]) -> None:
+    Four requests make a round, with, without, without and with; the median of the rounds' own
+    differences counts, so that a machine that becomes slower meanwhile changes little.
+    """
+
+    def seconds() -> float:
         began = time.perf_counter()
         ask()
-        into.append(time.perf_counter() - began)
+        return time.perf_counter() - began
 
     with counted(app) as with_rights:
         ask()
     with unguarded(), counted(app) as without:
         ask()
-    for _ in range(ROUNDS // 2):
-        timed(guarded)
+    rounds: list[float] = []
+    for _ in range(ROUNDS):
+        first = seconds()
         with unguarded():
-            timed(bare)
-            timed(bare)
-        timed(guarded)
-    return 1000 * (median(guarded) - median(bare)), len(with_rights) - len(without)
+            bare = seconds() + seconds()
+        rounds.append((first + seconds() - bare) / 2)
+    return 1000 * median(rounds), len(with_rights) - len(without)
 
 
 def measure() -> Sequence[Goal]:

@@ -4,9 +4,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 FLAGS = [
     "--disable-background-networking",
@@ -31,12 +32,13 @@ def chromium_path() -> str | None:
 
 
 @contextmanager
-def opened() -> Iterator[Browser]:
+def opened(playwright: Playwright, **options: Any) -> Iterator[Browser]:
     """Give a headless Chromium; without one on this machine the test is skipped, and says so."""
     path = chromium_path()
     if path is None:
         pytest.skip("no chromium on this machine: install it and run again")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    browser = playwright.chromium.launch(executable_path=path, args=FLAGS, **options)
+    try:
         yield browser
+    finally:
         browser.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 from sqlalchemy import Engine
 from sqlmodel import Session, create_engine
 
@@ -117,6 +118,13 @@ def database_engine(house: Settings) -> Iterator[Engine]:
     engine = create_engine(normal_url(house.database_url.get_secret_value()), pool_size=5)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    """The one driver of browsers: a process has room for no second one."""
+    with sync_playwright() as driver:
+        yield driver
 
 
 def empty(engine: Engine) -> None:

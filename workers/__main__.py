@@ -121,7 +121,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--count", type=int, default=None, help="worker processes")
     given = parser.parse_args()
-    logging.basicConfig(format="%(asctime)s %(process)d %(name)s %(message)s", level=logging.INFO)
+    logging.basicConfig(
+        format="%(asctime)s %(process)d %(name)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+        level=logging.INFO,
+    )
     settings = load_settings()
     return Crew(settings, given.count or settings.workers).run()
 

@@ -29,7 +29,7 @@ def _desk() -> Desk:
 def held() -> FeedsRead:
     """List one's addresses, masked: each one opens talks to whoever knows it."""
     with dare().database.begin() as session:
-        found = tokens.mine(session, me().id)
+        found = tokens.mine(session, me())
     return FeedsRead(rows=[_feed(entry) for entry in found])
 
 
@@ -54,7 +54,7 @@ def _feed(entry: Held, *, told: bool = False) -> FeedRead:
 
 
 def _one(session: Session, token_id: int, *, told: bool = False) -> FeedRead:
-    for entry in tokens.mine(session, me().id):
+    for entry in tokens.mine(session, me()):
         if entry.token.id == token_id:
             return _feed(entry, told=told)
     raise NotThereError

@@ -19,11 +19,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import Session, col
 
-from service.access import Asker, sees_show
+from service.access import Asker, sees_show, shows_listed
 from service.identity import askers
 from service.identity.secrets import key_of
 from storage.leavers import pauses_at
@@ -34,6 +34,9 @@ from storage.settings import Settings
 SECRET_BYTES = 18
 MOST_TOKENS = 50
 MODES = ("audio", "video")
+TOP = "Top rated"
+# Instead of the title of a show that somebody has lost, which may have changed since.
+LOST = "A show that is not open to you any more"
 DAY = timedelta(days=1)
 # episode_key or artwork_key: of the server's secret, a token, a guid and a generation.
 Derivation = Callable[[bytes, FeedToken, UUID, int], str]
@@ -55,7 +58,7 @@ class ClosedError(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """One of a person's tokens with the title of what it opens.
+    """One of a person's tokens with the title of what it opens, or LOST.
 
     `networks` is from how many networks it was used within the last day; `graced` until when the
     address before it still leads to it.
@@ -235,8 +238,11 @@ def of_person(session: Session, person_id: int, token_id: int) -> FeedToken | No
     ).scalar_one_or_none()
 
 
-def mine(session: Session, person_id: int) -> list[Held]:
-    """Return a person's tokens, the newest first, the open ones before the closed."""
+def mine(session: Session, asker: Asker) -> list[Held]:
+    """Return somebody's own tokens, the newest first, the open ones before the closed.
+
+    A show that they may no longer see is not named.
+    """
     networks = (
         select(func.count())
         .where(
@@ -251,16 +257,19 @@ def mine(session: Session, person_id: int) -> list[Held]:
         .correlate(FeedToken)
         .scalar_subquery()
     )
+    title = case(
+        (col(FeedView.show_id).is_(None), TOP), (shows_listed(asker), col(Show.title)), else_=LOST
+    )
     rows = session.execute(
-        select(FeedToken, col(FeedView.kind), col(Show.title), networks, graced)
+        select(FeedToken, col(FeedView.kind), title, networks, graced)
         .join(FeedView, col(FeedView.id) == col(FeedToken.view_id))
         .join(Show, col(Show.id) == col(FeedView.show_id), isouter=True)
-        .where(col(FeedToken.person_id) == person_id)
+        .where(col(FeedToken.person_id) == asker.id)
         .order_by(open_now().desc(), col(FeedToken.id).desc())
     )
     return [
-        Held(token, title or "Top rated", kind, many, until)
-        for token, kind, title, many, until in rows
+        Held(token, named, kind, many, until)
+        for token, kind, named, many, until in rows
     ]
 
 

@@ -49,7 +49,7 @@ def _page(session: Session, *, errors: dict[str, str] | None = None) -> str:
     choices.sort(key=lambda choice: choice[0] != wanted)
     return render_template(
         "feeds/index.html",
-        tokens=[_shown(entry) for entry in tokens.mine(session, me().id)],
+        tokens=[_shown(entry) for entry in tokens.mine(session, me())],
         choices=choices,
         lives=LIVES,
         grace_days=dare().settings.feed_grace_days,
@@ -83,7 +83,7 @@ def _shown(held: Held) -> SimpleNamespace:
 def address(feed_id: int) -> Response:
     """Show one address whole, to copy it or to point a phone at it; never kept by the browser."""
     with dare().database.begin() as session:
-        held = next((one for one in tokens.mine(session, me().id) if one.token.id == feed_id), None)
+        held = next((one for one in tokens.mine(session, me()) if one.token.id == feed_id), None)
     if held is None or not tokens.is_open(held.token):
         abort(404)
     spelled = tokens.address(dare().settings, held.token)
@@ -149,7 +149,7 @@ def rotate() -> Response:
     """Renew an address; apps find the new one by themselves."""
     with dare().database.begin() as session:
         token = subscriptions.rotate(session, _desk(), _chosen())
-        held = next(one for one in tokens.mine(session, me().id) if one.token.id == token.id)
+        held = next(one for one in tokens.mine(session, me()) if one.token.id == token.id)
     until = f" until {day(held.graced)}" if held.graced else ""
     note("good", f"The address is new. Apps are led to it from the old one{until}.")
     return redirect(url_for("feeds.index", _anchor=f"feed-{token.id}"), 303)

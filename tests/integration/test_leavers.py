@@ -65,7 +65,7 @@ def test_nobody_is_told_for_whom_nothing_pauses(session, settings, floor):
     listener(session, settings, 80, erased_at=now())
     factories.person(session, "No feed", vouched_at=now() - timedelta(days=80))
     gone = listener(session, settings, 80)
-    for held in tokens.mine(session, gone.id):
+    for held in tokens.mine(session, factories.asker(session, gone)):
         tokens.revoke(session, held.token)
     session.commit()
     assert leavers.warn(floor) == 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 from storage.embedded.ports import free_ports
 from tests import chromium
@@ -83,9 +83,9 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(playwright: Playwright) -> Iterator[Browser]:
     """A real Chromium, headless."""
-    with chromium.opened() as started:
+    with chromium.opened(playwright) as started:
         yield started
 
 

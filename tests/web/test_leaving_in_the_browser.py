@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-from playwright.sync_api import sync_playwright
 from werkzeug.serving import make_server
 
 from service.identity import passwords
@@ -28,19 +27,12 @@ def live(application, house):
 
 
 @pytest.fixture
-def page(live):
+def page(live, playwright):
     """A page of a Chromium as people use it: it keeps pages whole for "back"."""
-    path = chromium.chromium_path()
-    if path is None:
-        pytest.skip("no chromium on this machine: install it and run again")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=chromium.FLAGS, ignore_default_args=[SWITCHED_OFF]
-        )
+    with chromium.opened(playwright, ignore_default_args=[SWITCHED_OFF]) as browser:
         opened = browser.new_context(base_url=live).new_page()
         opened.set_default_timeout(10_000)
         yield opened
-        browser.close()
 
 
 def back(page):
@@ -48,14 +40,27 @@ def back(page):
     page.evaluate("setTimeout(() => history.back(), 10)")
 
 
+def sign_in(page, person, wanted):
+    """Fill in the form and go on to a page."""
+    page.goto(f"/sign-in?next={wanted}")
+    page.fill("#email", person.email)
+    page.fill("#password", PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"**{wanted}", wait_until="load")
+
+
+def sign_out(page):
+    """Press the button in the menu."""
+    page.locator(".top [data-menu] summary").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    page.wait_for_url("**/sign-in")
+
+
 def test_s32_the_back_button_shows_no_private_page_after_signing_out(page, session):
     stored = passwords.hashed(PASSWORD)
     ana = factories.person(session, "Ana Lima", password_hash=stored, about=PRIVATE)
     session.commit()
-    page.goto("/sign-in?next=/account/")
-    page.fill("#email", ana.email)
-    page.fill("#password", PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    sign_in(page, ana, "/account/")
     words = page.locator("#about")
     words.wait_for()
     assert words.input_value() == PRIVATE
@@ -65,9 +70,30 @@ def test_s32_the_back_button_shows_no_private_page_after_signing_out(page, sessi
     back(page)
     words.wait_for()
     assert page.title() == "as it was left"
-    page.locator("[data-menu] summary").click()
-    page.get_by_role("button", name="Sign out", exact=True).click()
-    page.wait_for_url("**/sign-in")
+    sign_out(page)
     back(page)
     page.wait_for_url("**/sign-in?next=/account/")
     assert PRIVATE not in page.content()
+
+
+def test_half_written_words_go_with_their_writer_and_are_shown_to_nobody_else(page, session):
+    stored = passwords.hashed(PASSWORD)
+    ana = factories.person(session, "Ana Lima", password_hash=stored)
+    bo = factories.person(session, "Bo Chen", password_hash=stored)
+    talk = factories.episode(session, factories.show(session, factories.person(session, "Cy")))
+    session.commit()
+    page.route("**/media/**", lambda route: route.fulfill(status=200, body=b""))
+    drawer = "Object.keys(localStorage).filter(key => key.startsWith('dare.text'))"
+    sign_in(page, ana, f"/episodes/{talk.guid}")
+    field = page.locator("textarea[data-keep-text]").first
+    field.fill(PRIVATE)
+    assert page.evaluate(drawer)[0].endswith(f"@{ana.ref}")
+    # A session that ends by itself keeps the words, for the same person alone.
+    page.context.clear_cookies()
+    sign_in(page, bo, f"/episodes/{talk.guid}")
+    assert page.locator("textarea[data-keep-text]").first.input_value() == ""
+    page.context.clear_cookies()
+    sign_in(page, ana, f"/episodes/{talk.guid}")
+    assert page.locator("textarea[data-keep-text]").first.input_value() == PRIVATE
+    sign_out(page)
+    assert page.evaluate(drawer) == []
