@@ -52,7 +52,7 @@ def unguarded() -> Iterator[None]:
         for name in ("_lets_pass", "communities_listed"):
             stack.enter_context(mock.patch.object(access, name, nobody_is_asked))
         stack.enter_context(mock.patch.object(askers, "standing", no_memberships))
-        stack.enter_context(mock.patch.object(tokens, "sees_show", lambda *_: True))
+        stack.enter_context(mock.patch.object(tokens, "sees_show", return_value=True))
         yield
 
 

@@ -13,7 +13,19 @@ who leaves a community has left it with the next request.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, true
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    and_,
+    any_,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    true,
+)
 from sqlmodel import col, select
 
 from storage.models import HEARABLE, Community, Episode, Person, Review, Show
@@ -95,6 +107,14 @@ def _lets_pass(audience: Any, asker: Asker) -> ColumnElement[bool]:
     return or_(audience.is_(None), audience.overlap(list(asker.communities)))
 
 
+def _among(column: Any, ids: tuple[int, ...]) -> ColumnElement[bool]:
+    """Return whether a column is one of these: one parameter, however many there are.
+
+    IN would write a statement anew for each number of them.
+    """
+    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
 def _is_out() -> ColumnElement[bool]:
     return and_(
         col(Episode.published_at).is_not(None),
@@ -156,7 +176,7 @@ def _moderated_by(asker: Asker) -> ColumnElement[bool]:
         return true()
     if not asker.looks_after:
         return false()
-    theirs = select(Show.id).where(col(Show.community_id).in_(asker.looks_after))
+    theirs = select(Show.id).where(_among(col(Show.community_id), asker.looks_after))
     return col(Episode.show_id).in_(theirs)
 
 
@@ -175,7 +195,7 @@ def shows_open(viewer: Viewer) -> ColumnElement[bool]:
         return shows_listed(viewer)
     if viewer.moderates_all:
         return true()
-    return or_(shows_listed(viewer), col(Show.community_id).in_(viewer.looks_after))
+    return or_(shows_listed(viewer), _among(col(Show.community_id), viewer.looks_after))
 
 
 def communities_listed(viewer: Viewer) -> ColumnElement[bool]:
@@ -184,7 +204,7 @@ def communities_listed(viewer: Viewer) -> ColumnElement[bool]:
         return false()
     if viewer.is_admin:
         return true()
-    return or_(col(Community.joining) != "group", col(Community.id).in_(viewer.communities))
+    return or_(col(Community.joining) != "group", _among(col(Community.id), viewer.communities))
 
 
 def admins() -> ColumnElement[bool]:

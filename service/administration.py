@@ -17,8 +17,11 @@ from storage.models import AccessToken, FeedToken, Person, now
 ONESELF = "This is your own account. Another admin can do this."
 
 
-def _other(session: Session, by: Asker, ref: str) -> Person:
+def _other(session: Session, by: Asker, ref: str, *, admins: bool = False) -> Person:
     """Return somebody else, locked until the commit.
+
+    With `admins` all admins are locked first, as whoever may lose one must: two admins who close
+    each other's accounts then come one after the other.
 
     Raises:
         NotThereError: there is nobody of this ref.
@@ -26,13 +29,17 @@ def _other(session: Session, by: Asker, ref: str) -> Person:
     """
     if ref == by.ref:
         raise NotNowError(ONESELF)
+    if admins:
+        people.hold_admins(session)
     person = directory.one(session, ref, lock=True)
     if person.erased_at is not None:
         raise NotNowError("This account was erased; there is nothing left to change.")
     return person
 
 
-def change_role(session: Session, by: Asker, ref: str, role: str) -> Person:
+def change_role(
+    session: Session, by: Asker, ref: str, role: str, *, network: str = ""
+) -> Person:
     """Give somebody another role; their sessions end when it changes.
 
     Raises:
@@ -40,34 +47,34 @@ def change_role(session: Session, by: Asker, ref: str, role: str) -> Person:
         PublishingError: there is no such role.
         LastAdminError: nobody would be left to look after the house.
     """
-    person = _other(session, by, ref)
+    person = _other(session, by, ref, admins=True)
     try:
-        people.change_role(session, by, person, role)
+        people.change_role(session, by, person, role, network=network)
     except PersonError as error:
         raise PublishingError({error.field: str(error)}) from error
     return person
 
 
-def disable(session: Session, by: Asker, ref: str) -> Person:
+def disable(session: Session, by: Asker, ref: str, *, network: str = "") -> Person:
     """Close somebody's account at once; feeds and tokens open nothing while it is closed.
 
     Raises:
         NotThereError, NotNowError: see `_other`.
         LastAdminError: nobody would be left to look after the house.
     """
-    person = _other(session, by, ref)
-    people.disable(session, by, person)
+    person = _other(session, by, ref, admins=True)
+    people.disable(session, by, person, network=network)
     return person
 
 
-def enable(session: Session, by: Asker, ref: str) -> Person:
+def enable(session: Session, by: Asker, ref: str, *, network: str = "") -> Person:
     """Open somebody's account again.
 
     Raises:
         NotThereError, NotNowError: see `_other`.
     """
     person = _other(session, by, ref)
-    people.enable(session, by, person)
+    people.enable(session, by, person, network=network)
     return person
 
 

@@ -270,7 +270,7 @@ def _pass_on(
     show.owner_id = heir.id if heir else min(authors)
     show.title = _without_name(show.title, person.name)
     show.description = _without_name(show.description, person.name)
-    if slug_of(person.name, "-") in show.slug:
+    if _names(show.slug, person.name):
         show.slug = _slug(show)
     show.changed_at = now()
     words = f"The show “{show.title}” is yours now: a colleague who left handed it over."
@@ -307,6 +307,15 @@ def _close(session: Session, show: Show) -> None:
 
 def _slug(show: Show) -> str:
     return f"show-{show.guid.hex[:12]}"
+
+
+def _names(slug: str, name: str) -> bool:
+    """Whether an address part holds somebody's name: all of its words, none cut or within others.
+
+    A name without a letter of our alphabet stands in no address.
+    """
+    words = slug_of(name, "")
+    return words != "" and f"-{words}-" in f"-{slug}-"
 
 
 def _without_name(words: str, name: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select, update
 
-from service import access, letters, limits, memberships, notices, personal_links
+from service import access, communities, letters, limits, memberships, notices, personal_links
 from service.access import Asker
 from service.identity import askers, people
 from service.identity.people import PersonError
@@ -27,6 +27,10 @@ LIFE = timedelta(days=7)
 MOST = 50
 BETWEEN = re.compile(r"[\r\n,;]+")
 TAKEN = "Somebody has just come in with this address. Please sign in."
+OTHERS = (
+    "This invitation was sent to another address than that of your account."
+    " Please ask whoever invited you to invite that one."
+)
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,17 @@ class Invited:
 class Opened:
     """An invitation that can still be accepted, as its page shows it.
 
-    `community` is the name, or empty; `known` says that the address has an account by now.
+    `community` is where it leads, if anywhere; `known` whose the address is by now.
     """
 
     link: PersonalLink
     inviter: Person
     community: Community | None
     known: Person | None
+
+    def is_for(self, person: Person | Asker) -> bool:
+        """Whether it was sent to this person's own address."""
+        return self.known is not None and self.known.id == person.id
 
 
 @dataclass(frozen=True)
@@ -110,14 +118,16 @@ def invite(
         PublishingError: addresses or a role that cannot be.
         TooFastError: see `limits.INVITATIONS`.
     """
-    place = _place(session, asker, community)
+    # One order for all: the community, then the addresses by the alphabet. So two who invite the
+    # same people at once do not wait for each other.
+    place = communities.locked(session, asker, community) if community else None
     wanted = role or settings.new_people
     if wanted not in ROLES:
         raise PublishingError({"role": "Choose what they will be."})
     if not access.may_invite(asker, place.id if place else None, wanted):
         raise NotThereError
     invited = []
-    for address in addresses_of(addresses):
+    for address in sorted(addresses_of(addresses)):
         limits.spend(session, limits.INVITATIONS, asker.id)
         link = personal_links.make(
             session,
@@ -152,17 +162,6 @@ def invite(
             _let_in(session, settings, asker, place, known, network=network)
         invited.append(Invited(address, "" if letters.possible(settings) else link.address))
     return invited
-
-
-def _place(session: Session, asker: Asker, slug: str) -> Community | None:
-    if not slug:
-        return None
-    found = session.exec(
-        select(Community).where(Community.slug == slug, access.communities_listed(asker))
-    ).first()
-    if found is None:
-        raise NotThereError
-    return found
 
 
 def _let_in(
@@ -305,11 +304,15 @@ def accept_anew(
 def accept_as(session: Session, secret: str, person: Person, *, network: str = "") -> None:
     """Let somebody with an account into the community that a link invites to; their role stays.
 
+    Only whom the link was sent to: what others come to know of it opens nothing to them.
+
     Raises:
         NotThereError: the link is dead by now.
-        NotNowError: the account is closed.
+        NotNowError: it was sent to another address; the account is closed. The link still works.
     """
     opened = _claimed(session, secret)
+    if not opened.is_for(person):
+        raise NotNowError(OTHERS)
     if person.disabled_at is not None:
         raise NotNowError("This account is closed. Please ask whoever looks after the service.")
     _welcome(session, opened, person, network=network)
@@ -317,6 +320,9 @@ def accept_as(session: Session, secret: str, person: Person, *, network: str = "
 
 def _claimed(session: Session, secret: str) -> Opened:
     opened = find(session, secret)
+    if opened is not None and opened.community is not None:
+        # The community before the link, as `invite` locks them.
+        session.refresh(opened.community, with_for_update={"key_share": True})
     if opened is None or not personal_links.claim(session, opened.link):
         raise NotThereError
     return opened
@@ -326,7 +332,8 @@ def _welcome(session: Session, opened: Opened, person: Person, *, network: str) 
     inviter, place = opened.inviter, opened.community
     if place is not None:
         by = askers.as_asker(session, inviter)
-        memberships.add(session, by, place.slug, str(person.ref), network=network)
+        key = opened.link.key
+        memberships.accept(session, by, place.slug, person, invitation=key, network=network)
     # So that the row, which holds the address, goes when the person goes.
     opened.link.person_id = person.id
     words = f"{person.name} accepted your invitation."

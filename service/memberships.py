@@ -263,6 +263,30 @@ def add(
     return person.name
 
 
+def accept(
+    session: Session,
+    inviter: Asker,
+    slug: str,
+    person: Person,
+    *,
+    invitation: str,
+    network: str = "",
+) -> None:
+    """Let somebody belong who accepts what a steward has invited them to: it is their own act.
+
+    Who belongs already stays as they are.
+
+    Raises:
+        NotThereError: whoever invited no longer looks after it; the account is closed.
+    """
+    community = looked_after(session, inviter, slug)
+    if person.disabled_at is not None or person.erased_at is not None:
+        raise NotThereError
+    if session.get(Membership, (community.id, person.id), populate_existing=True) is None:
+        facts = {"actor": str(person.ref), "invitation": invitation}
+        _welcome(session, inviter, community, person, network=network, **facts)
+
+
 def change_role(
     session: Session, asker: Asker, slug: str, ref: str, role: str, *, network: str = ""
 ) -> str:
@@ -395,6 +419,8 @@ def _welcome(
     *,
     network: str,
     role: str = "member",
+    actor: str = "",
+    **facts: str,
 ) -> None:
     _let_in(session, community, person.id, role)
     if role == "steward":
@@ -406,10 +432,11 @@ def _welcome(
         session,
         "joined",
         community,
-        actor=asker.ref,
+        actor=actor or asker.ref,
         subject=str(person.ref),
         network=network,
         role=role,
+        **facts,
     )
 
 

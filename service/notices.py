@@ -1,6 +1,6 @@
 """Sentences for one person, kept in the house until they are read."""
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, delete, select, update
 
 from storage.models import Notice, now
 
@@ -10,6 +10,15 @@ MOST = 100
 def tell(session: Session, person_id: int, kind: str, words: str, path: str = "") -> None:
     """Leave a sentence for somebody, committed with the caller's rows; `path` is where it leads."""
     session.add(Notice(person_id=person_id, kind=kind, words=words[:1000], path=path[:300]))
+
+
+def take_back(session: Session, person_id: int, kind: str, path: str) -> None:
+    """Take back what was told somebody of this kind about what stands at `path`, read or not."""
+    session.exec(
+        delete(Notice).where(
+            col(Notice.person_id) == person_id, col(Notice.kind) == kind, col(Notice.path) == path
+        )
+    )
 
 
 def mine(session: Session, person_id: int) -> list[Notice]:

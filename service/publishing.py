@@ -215,7 +215,7 @@ def create_show(
     if errors:
         raise PublishingError(errors)
     show = Show(
-        slug=free_slug(session, Show, slug_of(name, "show")),
+        slug=show_slug(session, name),
         title=name,
         description=about,
         language=language or "en",
@@ -233,6 +233,15 @@ def free_slug(session: Session, table: type[Show | Community], wanted: str) -> s
     session.execute(select(func.pg_advisory_xact_lock(NAMING)))
     taken = session.exec(select(table.slug).where(table.slug == wanted)).first()
     return wanted if taken is None else f"{wanted}-{secrets.token_hex(3)}"
+
+
+def show_slug(session: Session, title: str) -> str:
+    """Return an address part for a new show, kept free until the caller commits.
+
+    Of its title and of chance, whatever other shows there are: a plain one for whoever comes first
+    would tell who asks for it second that there is a show of this title, hidden or not.
+    """
+    return free_slug(session, Show, f"{slug_of(title, 'show')}-{secrets.token_hex(3)}")
 
 
 def shows_to_publish_in(session: Session, asker: Asker) -> list[Show]:

@@ -101,7 +101,9 @@ def find(session: Session, settings: Settings, secret: str) -> tuple[PersonalLin
     return link, person
 
 
-def finish(session: Session, settings: Settings, secret: str, stored: str) -> Person | None:
+def finish(
+    session: Session, settings: Settings, secret: str, stored: str, *, network: str = ""
+) -> Person | None:
     """Give somebody the password whose hash is `stored`; None when the link is dead by now.
 
     All their sessions end. Feeds and access tokens go on: they are secrets of their own.
@@ -110,7 +112,7 @@ def finish(session: Session, settings: Settings, secret: str, stored: str) -> Pe
     if found is None or not personal_links.claim(session, found[0]):
         return None
     person = found[1]
-    people.change_password(session, person, stored)
+    people.change_password(session, person, stored, network=network)
     changed(session, settings, person)
     return person
 

@@ -36,11 +36,13 @@ def ask(session: Session, asker: Asker, guid: str, who: str, *, network: str = "
     Raises:
         NotThereError: no such talk of this asker's.
         NotNowError: the talk is out or withdrawn, or enough people are asked.
-        PublishingError: nobody is meant, too many are, or the author.
+        PublishingError: nobody is meant, too many are, or the author. Commit all the same: a guess
+            that names nobody counts like any other.
         TooFastError: see `limits.REVIEWS`.
     """
     episode = publishing.mine(session, asker, guid, lock=True)
     _check_not_out(episode)
+    _check_not_many(session, episode)
     limits.spend(session, limits.REVIEWS, asker.id)
     found = _meant(session, one_line(who))
     others = [person for person in found if person.id != asker.id]
@@ -53,11 +55,6 @@ def ask(session: Session, asker: Asker, guid: str, who: str, *, network: str = "
     if len(others) > 1:
         return Asked(None, [PersonLink(one.name, str(one.ref)) for one in others])
     person = others[0]
-    many = session.exec(
-        select(func.count()).select_from(Review).where(Review.episode_id == episode.id)
-    ).one()
-    if many >= MOST:
-        raise NotNowError(f"{MOST} people are asked already; that is the most.")
     _let_open(session, asker, episode, person, network)
     return Asked(PersonLink(person.name, str(person.ref)))
 
@@ -67,6 +64,15 @@ def _check_not_out(episode: Episode) -> None:
         raise NotNowError("This talk is out: everybody who may hear it can open it.")
     if episode.withdrawn_at is not None:
         raise NotNowError("This talk is withdrawn: nobody can review it.")
+
+
+def _check_not_many(session: Session, episode: Episode) -> None:
+    # Before anybody is looked for: what is answered then depends on no name.
+    many = session.exec(
+        select(func.count()).select_from(Review).where(Review.episode_id == episode.id)
+    ).one()
+    if many >= MOST:
+        raise NotNowError(f"{MOST} people are asked already; that is the most.")
 
 
 def _meant(session: Session, who: str) -> list[Person]:
@@ -106,7 +112,7 @@ def _let_open(
     if fresh is None:
         return
     told = f"{asker.name} asks you to review “{episode.title}” before it is out."
-    notices.tell(session, person.id, "review", told, f"/episodes/{episode.guid}")
+    notices.tell(session, person.id, "review", told, _page(episode))
     audit.record(
         session,
         "review-asked",
@@ -118,8 +124,14 @@ def _let_open(
     )
 
 
+def _page(episode: Episode) -> str:
+    return f"/episodes/{episode.guid}"
+
+
 def end(session: Session, asker: Asker, guid: str, ref: str, *, network: str = "") -> None:
     """Ask somebody no longer: the talk is closed to them with their next request.
+
+    The notice that asked them goes too, for it names the talk.
 
     Raises:
         NotThereError: no such talk of this asker's, or this person was not asked.
@@ -137,6 +149,7 @@ def end(session: Session, asker: Asker, guid: str, ref: str, *, network: str = "
     )
     if not gone.rowcount:
         raise NotThereError
+    notices.take_back(session, person.id, "review", _page(episode))
     audit.record(
         session,
         "review-ended",

@@ -61,6 +61,8 @@ def create(
             about.communities,
             public_talks=public_talks,
         )
+    with gathered(errors):
+        visibility.check_home(_home_of_new(session, asker, about.community), choice)
     if errors:
         with gathered(errors):
             publishing.clean_show(about.title, about.description)
@@ -111,15 +113,24 @@ def edit(
                 public_talks=public_talks,
                 before=choice,
             )
+    if not errors:
+        with gathered(errors):
+            visibility.check_home(home, choice)
     if errors:
         raise PublishingError(errors)
+    # Before who may see it: the two are checked against each other.
+    show.community_id = home
+    session.flush()
     visibility.set_show(session, asker, show, choice, network=network)
     show.title, show.description = title, description
     show.language = about.language or show.language
-    show.community_id = home
     show.changed_at = now()
     session.flush()
     return show
+
+
+def _home_of_new(session: Session, asker: Asker, slug: str) -> int | None:
+    return publishing.home_of(session, asker, slug).id if slug else None
 
 
 def _home(session: Session, asker: Asker, show: Show, slug: str) -> int | None:

@@ -22,6 +22,10 @@ from storage.models import VISIBILITIES, Community, Episode, Show, now
 # In a form: the communities named before that one does not belong to (any more), as they are.
 KEPT = "-"
 MOST = 20
+HOME = (
+    "Tick the community too where the show is at home, or choose another home:"
+    " its stewards can open whatever stands there."
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,18 @@ def choose(
     return Choice(visibility, _chosen(session, asker, communities, named))
 
 
+def check_home(home: int | None, choice: Choice) -> None:
+    """Check that the community where a show is at home is among those it is for.
+
+    Its stewards moderate what stands there, so they open it, whoever it is for.
+
+    Raises:
+        PublishingError: the show is for other communities only.
+    """
+    if home is not None and choice.audience is not None and home not in choice.audience:
+        raise PublishingError({"communities": HOME})
+
+
 def of_show(show: Show) -> Choice:
     """Return who a show is for now."""
     return Choice(show.visibility, show.audience)
@@ -145,10 +161,12 @@ def set_show(
 
     Raises:
         NotThereError: it is not this person's show.
+        PublishingError: see `check_home`.
     """
     hold(session, show)
     if not access.may_edit_show(asker, show):
         raise NotThereError
+    check_home(show.community_id, choice)
     before = of_show(show)
     if before == choice:
         return False
@@ -231,8 +249,24 @@ def _record(session: Session, asker: Asker, network: str, **facts: Any) -> None:
 def audience_in_words(
     session: Session, asker: Asker, show: Show, narrowed: Sequence[int] | None, organisation: str
 ) -> str:
-    """Return who hears a talk of this show: "everyone in Acme", "the members of Out on site"."""
-    names = _names(session, asker, {*(show.audience or ()), *(narrowed or ())})
+    """Return who hears a talk of this show: "everyone in Acme", "the members of Out on site".
+
+    Where it is narrowed to others than the community where the show is at home, that community's
+    stewards are named too: they can open it.
+    """
+    home = {show.community_id} if show.community_id is not None else set()
+    names = _names(session, asker, {*home, *(show.audience or ()), *(narrowed or ())})
+    words = _heard_by(names, show, narrowed, organisation)
+    heard = [ids for ids in (show.audience, narrowed) if ids is not None]
+    if all(home <= set(ids) for ids in heard):
+        return words
+    place = next((names[one] for one in home if one in names), "the community it is at home in")
+    return f"{words}, and the stewards of {place}"
+
+
+def _heard_by(
+    names: dict[int, str], show: Show, narrowed: Sequence[int] | None, organisation: str
+) -> str:
     wide = _either(names, show.audience)
     if narrowed is None:
         if show.visibility == "public":

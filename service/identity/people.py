@@ -82,7 +82,13 @@ def new_password(person: Person, password: str, organisation: str) -> str:
 
 
 def change_password(
-    session: Session, person: Person, stored: str, *, but: str = "", actor: str = ""
+    session: Session,
+    person: Person,
+    stored: str,
+    *,
+    but: str = "",
+    actor: str = "",
+    network: str = "",
 ) -> None:
     """Give somebody a new password by its hash; whoever calls knows that it is they who ask.
 
@@ -105,6 +111,7 @@ def change_password(
         actor=actor or str(person.ref),
         subject_kind="person",
         subject=str(person.ref),
+        network=network,
     )
 
 
@@ -202,7 +209,9 @@ def set_up(
     return person
 
 
-def change_role(session: Session, by: Asker | None, person: Person, role: str) -> None:
+def change_role(
+    session: Session, by: Asker | None, person: Person, role: str, *, network: str = ""
+) -> None:
     """Give somebody another role; they sign in again to use it. The same role changes nothing.
 
     `by` is who decides, None for the command line.
@@ -219,10 +228,10 @@ def change_role(session: Session, by: Asker | None, person: Person, role: str) -
         return
     before, person.role = person.role, role
     sessions.end_all(session, person.id)
-    _note(session, "role-changed", by, person, before=before, role=role)
+    _note(session, "role-changed", by, person, network=network, before=before, role=role)
 
 
-def disable(session: Session, by: Asker | None, person: Person) -> None:
+def disable(session: Session, by: Asker | None, person: Person, *, network: str = "") -> None:
     """Close an account at once: its sessions end, its tokens and feeds open nothing any more.
 
     Raises:
@@ -233,10 +242,10 @@ def disable(session: Session, by: Asker | None, person: Person) -> None:
         return
     person.disabled_at = now()
     sessions.end_all(session, person.id)
-    _note(session, "account-disabled", by, person)
+    _note(session, "account-disabled", by, person, network=network)
 
 
-def enable(session: Session, by: Asker | None, person: Person) -> None:
+def enable(session: Session, by: Asker | None, person: Person, *, network: str = "") -> None:
     """Open an account again that was closed; an erased one stays closed.
 
     Raises:
@@ -247,7 +256,7 @@ def enable(session: Session, by: Asker | None, person: Person) -> None:
     if person.disabled_at is None:
         return
     person.disabled_at = None
-    _note(session, "account-enabled", by, person)
+    _note(session, "account-enabled", by, person, network=network)
 
 
 def make_emergency(session: Session, person: Person, *, on: bool) -> None:
@@ -257,32 +266,52 @@ def make_emergency(session: Session, person: Person, *, on: bool) -> None:
         _note(session, "emergency-changed", None, person, now="on" if on else "off")
 
 
+def hold_admins(session: Session) -> list[int]:
+    """Return the ids of all open admins' accounts, locked until the caller commits.
+
+    In one order, and before any one account is locked: so no two who do it wait for each other.
+    """
+    return list(
+        session.exec(
+            select(Person.id)
+            .where(Person.role == "admin", col(Person.disabled_at).is_(None))
+            .order_by(col(Person.id))
+            .with_for_update()
+        )
+    )
+
+
 def keep_an_admin(session: Session, person: Person) -> None:
     """Refuse to lose the last admin.
 
-    The admins' rows stay locked until the caller commits, so two cannot demote each other.
+    The admins' rows stay locked until the caller commits, so two cannot demote each other. Who
+    locks the person for itself calls `hold_admins` before.
 
     Raises:
         LastAdminError: nobody but this person looks after the house.
     """
     session.flush()
-    admins = session.exec(
-        select(Person.id)
-        .where(Person.role == "admin", col(Person.disabled_at).is_(None))
-        .order_by(col(Person.id))
-        .with_for_update()
-    ).all()
+    admins = hold_admins(session)
     session.refresh(person)
-    if list(admins) == [person.id]:
+    if admins == [person.id]:
         raise LastAdminError
 
 
-def _note(session: Session, act: str, by: Asker | None, person: Person, **facts: str) -> None:
+def _note(
+    session: Session,
+    act: str,
+    by: Asker | None,
+    person: Person,
+    *,
+    network: str = "",
+    **facts: str,
+) -> None:
     audit.record(
         session,
         act,
         actor=by.ref if by else COMMAND,
         subject_kind="person",
         subject=str(person.ref),
+        network=network,
         **facts,
     )

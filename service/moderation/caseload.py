@@ -54,7 +54,10 @@ class Past:
 
 @dataclass(frozen=True)
 class Case:
-    """A thing before its moderators: what it says, how it stands, what is reported of it."""
+    """A thing before its moderators: what it says, how it stands, what is reported of it.
+
+    Of what is their `own` they read how often it is reported, and neither reasons nor words.
+    """
 
     guid: str
     comment_id: int | None
@@ -184,6 +187,9 @@ def _case(
     standing, comment = thing.standing, thing.comment
     taken_back = comment is not None and standing == "taken-back"
     own = thing.author_id == asker.id
+    if own:
+        # Others decide about it, and who reported it is not to be guessed from the words.
+        reported = reported | {"reasons": (), "told": ()}
     return Case(
         guid=str(thing.episode.guid),
         comment_id=thing.comment_id,

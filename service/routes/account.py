@@ -137,7 +137,9 @@ def password() -> Answer:
         return _refused(person, "new", str(error)), 422
     with floor.database.begin() as session:
         owner = _mine(session)
-        people.change_password(session, owner, stored, but=browser.session_key())
+        people.change_password(
+            session, owner, stored, but=browser.session_key(), network=browser.network()
+        )
         resets.changed(session, floor.settings, owner)
     note("good", "Your password is changed, and every other browser is signed out.")
     return browser.renew(url_for("account.show"), method="code" if person.totp_at else "password")

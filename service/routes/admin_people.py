@@ -79,8 +79,9 @@ def _back(ref: str, words: str) -> Response:
 @recent
 def change_role(ref: str) -> Response:
     """Give somebody another role."""
+    role, network = request.form.get("role", ""), browser.network()
     with dare().database.begin() as session:
-        person = administration.change_role(session, me(), ref, request.form.get("role", ""))
+        person = administration.change_role(session, me(), ref, role, network=network)
         words = f"{person.name} is {person.role} now and signs in again to use it."
     return _back(ref, words)
 
@@ -91,7 +92,7 @@ def change_role(ref: str) -> Response:
 def disable(ref: str) -> Response:
     """Close somebody's account."""
     with dare().database.begin() as session:
-        person = administration.disable(session, me(), ref)
+        person = administration.disable(session, me(), ref, network=browser.network())
     return _back(ref, f"{person.name}'s account is closed.")
 
 
@@ -101,7 +102,7 @@ def disable(ref: str) -> Response:
 def enable(ref: str) -> Response:
     """Open somebody's account again."""
     with dare().database.begin() as session:
-        person = administration.enable(session, me(), ref)
+        person = administration.enable(session, me(), ref, network=browser.network())
     return _back(ref, f"{person.name}'s account is open again.")
 
 

@@ -74,7 +74,9 @@ def reset(token: str) -> Answer:
         page = render_template("links/reset.html", token=token, person=person, errors=errors)
         return page, 422
     with floor.database.begin() as session:
-        changed = resets.finish(session, floor.settings, token, stored)
+        changed = resets.finish(
+            session, floor.settings, token, stored, network=browser.network()
+        )
     if changed is None:
         abort(404, DEAD)
     note("good", "Your password is changed, and you were signed out everywhere. Please sign in.")
@@ -126,6 +128,7 @@ def _invitation(
         token=token,
         invitation=opened,
         local=dare().settings.local_sign_in,
+        others=invitations.OTHERS,
         errors=errors or {},
         typed=typed or {},
     )

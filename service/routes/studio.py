@@ -264,14 +264,14 @@ def narrow(guid: Any) -> AnyResponse | tuple[str, int]:
 def ask_reviewer(guid: Any) -> AnyResponse | tuple[str, int] | str:
     """Ask somebody to review one's own talk before it is out."""
     who = request.form.get("reviewer", "")
-    try:
-        with dare().database.begin() as session:
+    with dare().database.begin() as session:
+        try:
             asked = reviewing.ask(session, me(), str(guid), who, network=network())
-            if asked.person is None:
-                return _edit(session, str(guid), {}, {"reviewer": who}, meant=asked.meant)
-    except PublishingError as error:
-        with dare().database.begin() as session:
+        except PublishingError as error:
+            # Committed, not rolled back: names that nobody bears are guesses, and guesses count.
             return _edit(session, str(guid), error.errors, request.form.to_dict()), 422
+        if asked.person is None:
+            return _edit(session, str(guid), {}, {"reviewer": who}, meant=asked.meant)
     note("good", f"{asked.person.name} can open the talk now and was told.")
     return redirect(url_for("studio.edit", guid=guid, _anchor="reviewers"), 303)
 
