@@ -112,7 +112,8 @@ def _among(column: Any, ids: tuple[int, ...]) -> ColumnElement[bool]:
 
     IN would write a statement anew for each number of them.
     """
-    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+    found: ColumnElement[bool] = column == any_(literal(list(ids), ARRAY(BigInteger)))
+    return found
 
 
 def _is_out() -> ColumnElement[bool]:

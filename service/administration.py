@@ -37,9 +37,7 @@ def _other(session: Session, by: Asker, ref: str, *, admins: bool = False) -> Pe
     return person
 
 
-def change_role(
-    session: Session, by: Asker, ref: str, role: str, *, network: str = ""
-) -> Person:
+def change_role(session: Session, by: Asker, ref: str, role: str, *, network: str = "") -> Person:
     """Give somebody another role; their sessions end when it changes.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from markupsafe import Markup
-from sqlalchemy import ColumnElement, exists, text, tuple_
+from sqlalchemy import ColumnElement, Integer, bindparam, exists, text, tuple_
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
@@ -178,6 +178,15 @@ def _rows_query(viewer: Viewer) -> Any:
     )
 
 
+def _most(rows: int) -> ColumnElement[int]:
+    """Return a LIMIT that is written into the statement and no parameter of it.
+
+    PostgreSQL keeps a plan only if it is good for whatever the parameters are, and with an unknown
+    LIMIT it is not: a join of seven tables would be planned anew for each list.
+    """
+    return bindparam(None, rows, Integer, literal_execute=True)
+
+
 def _rows(session: Session, viewer: Viewer, query: Any, *, why: bool = False) -> list[Row]:
     found = session.execute(query).all()
     ids = [entry[0].id for entry in found]
@@ -260,7 +269,7 @@ def top(
         _rows_query(viewer)
         .where(access.listed(viewer), col(EpisodeScore.listed).is_(True))
         .order_by(col(EpisodeScore.score).desc(), col(EpisodeScore.episode_id).desc())
-        .limit(limit + 1)
+        .limit(_most(limit + 1))
     )
     if within is not None:
         query = query.where(within)
@@ -286,7 +295,7 @@ def newest(
         _rows_query(viewer)
         .where(access.listed(viewer))
         .order_by(col(Episode.published_at).desc(), col(Episode.id).desc())
-        .limit(limit + 1)
+        .limit(_most(limit + 1))
     )
     if within is not None:
         query = query.where(within)
@@ -331,7 +340,7 @@ def continuing(session: Session, viewer: Viewer, limit: int = 6) -> list[Row]:
             col(Position.seconds) > 5,
         )
         .order_by(col(Position.changed_at).desc())
-        .limit(limit)
+        .limit(_most(limit))
     )
     return _rows(session, viewer, query)
 
@@ -350,7 +359,7 @@ def asked_to_review(session: Session, asker: Asker, limit: int = 20) -> list[Row
             col(Episode.id).in_(asked),
         )
         .order_by(col(Episode.id).desc())
-        .limit(limit)
+        .limit(_most(limit))
     )
     return _rows(session, asker, query)
 
@@ -361,7 +370,7 @@ def mine(session: Session, asker: Asker, limit: int = 100) -> list[Row]:
         _rows_query(asker)
         .where(col(Episode.author_id) == asker.id)
         .order_by(col(Episode.id).desc())
-        .limit(limit)
+        .limit(_most(limit))
     )
     return _rows(session, asker, query)
 

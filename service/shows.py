@@ -62,7 +62,7 @@ def create(
             public_talks=public_talks,
         )
     with gathered(errors):
-        visibility.check_home(_home_of_new(session, asker, about.community), choice)
+        visibility.check_home(_named_home(session, asker, about.community), choice)
     if errors:
         with gathered(errors):
             publishing.clean_show(about.title, about.description)
@@ -129,11 +129,11 @@ def edit(
     return show
 
 
-def _home_of_new(session: Session, asker: Asker, slug: str) -> int | None:
+def _named_home(session: Session, asker: Asker, slug: str) -> int | None:
     return publishing.home_of(session, asker, slug).id if slug else None
 
 
 def _home(session: Session, asker: Asker, show: Show, slug: str) -> int | None:
     if slug == KEPT:
         return show.community_id
-    return publishing.home_of(session, asker, slug).id if slug else None
+    return _named_home(session, asker, slug)

@@ -17,7 +17,9 @@ from storage.settings import SettingsError, load_settings
 
 @click.command("feed-token")
 @click.argument("email")
-@click.option("--show", "slug", help="A show's short name, as in its address; else top rated.")
+@click.option(
+    "--show", "slug", help="The end of a show's address, as in /shows/NAME; else top rated."
+)
 @click.option("--label", default="command line", show_default=True, help="Which app it is for.")
 @click.option("--video", is_flag=True, help="Offer the video where there is one.")
 @data_option

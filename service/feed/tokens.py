@@ -267,10 +267,7 @@ def mine(session: Session, asker: Asker) -> list[Held]:
         .where(col(FeedToken.person_id) == asker.id)
         .order_by(open_now().desc(), col(FeedToken.id).desc())
     )
-    return [
-        Held(token, named, kind, many, until)
-        for token, kind, named, many, until in rows
-    ]
+    return [Held(token, named, kind, many, until) for token, kind, named, many, until in rows]
 
 
 @dataclass(frozen=True)

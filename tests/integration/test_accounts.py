@@ -1,12 +1,15 @@
 """Accounts as the house and its command line change them, and the last admin who stays."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from click.testing import CliRunner
 from sqlmodel import Session as Database
 from sqlmodel import select
 
+from service import administration, directory
 from service.cli import main
 from service.identity import passwords, people, sessions, tokens, totp
 from service.identity.askers import as_asker
@@ -113,6 +116,38 @@ def test_two_admins_who_demote_each_other_at_once_leave_one(database_engine, ses
         assert sorted(pool.map(demote, keys)) == [False, True]
     session.expire_all()
     assert len(session.exec(select(Person).where(Person.role == "admin")).all()) == 1
+
+
+@pytest.mark.parametrize("act", ["demote", "close"])
+def test_two_admins_who_turn_on_each_other_do_not_stop_each_other(
+    database_engine, session, monkeypatch, act
+):
+    pair = [factories.person(session, role="admin") for _ in range(3)][:2]
+    both = [factories.asker(session, person) for person in pair]
+    session.commit()
+    met, one = Barrier(2), directory.one
+
+    def found(*args, **values):
+        """Return the other's row, locked, when both have come so far or one waits."""
+        person = one(*args, **values)
+        with suppress(BrokenBarrierError):
+            met.wait(0.5)
+        return person
+
+    monkeypatch.setattr(directory, "one", found)
+
+    def does(by, to):
+        with Database(database_engine) as own, own.begin():
+            if act == "demote":
+                administration.change_role(own, by, to.ref, "learner", network="10.0.0.0")
+            else:
+                administration.disable(own, by, to.ref, network="10.0.0.0")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(does, both, both[::-1]))
+    session.expire_all()
+    assert all(person.role == "learner" or person.disabled_at for person in pair)
+    assert {row.network for row in session.exec(select(Audit))} == {"10.0.0.0"}
 
 
 def test_the_command_line_closes_and_opens_an_account(dare, session, boss, ana):

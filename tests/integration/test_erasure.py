@@ -195,6 +195,26 @@ def test_talks_that_are_handed_over_stay_without_the_name(floor, session, leaver
     assert fresh(session, EpisodeScore, out.id).listed is True
 
 
+@pytest.mark.parametrize(
+    ("name", "slug", "stays"),
+    [
+        ("李明", "platform-talks", True),
+        ("Al", "platform-talks", True),
+        ("Ana Lima", "with-ana-lima-3fa2c1", False),
+        ("Ana Lima", "diana-lima-and-friends", True),
+    ],
+)
+def test_a_show_that_is_handed_over_changes_its_address_for_the_whole_name_alone(
+    floor, session, ada, name, slug, stays
+):
+    gone = factories.person(session, name)
+    show = factories.show(session, gone, "Platform talks", slug=slug)
+    factories.episode(session, show)
+    session.commit()
+    erasure.erase(floor, gone.ref, Wish(hand_over=True), by=None)
+    assert (fresh(session, Show, show.id).slug == slug) is stays
+
+
 def test_a_named_colleague_takes_the_shows_over(floor, session, leaver):
     ana, show, _ = leaver
     bo = factories.person(session, "Bo Chen")

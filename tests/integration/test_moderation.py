@@ -644,3 +644,18 @@ def test_a_report_sent_four_times_at_once_is_one(stage, clean_database):
     found = at_once(clean_database, *[send] * 4)
     assert sorted(found) == [False, False, False, True]
     assert stage.session.exec(select(func.count()).select_from(Report)).one() == 1
+
+
+def test_moderators_read_nothing_of_the_reports_about_their_own(stage):
+    mine = stage.one("Mo Author", role="moderator")
+    stage.talk.author_id = mine.id
+    stage.session.flush()
+    stage.report(words="He shouted at me.")
+    for found in (
+        caseload.case(stage.session, mine, stage.guid),
+        *caseload.queue(stage.session, mine).rows,
+    ):
+        assert (found.own, found.count, found.reasons, found.told) == (True, 1, (), ())
+    others = caseload.case(stage.session, stage.second, stage.guid)
+    assert [told.words for told in others.told] == ["He shouted at me."]
+    assert len(others.reasons) == 1

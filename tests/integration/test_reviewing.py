@@ -171,3 +171,21 @@ def test_what_is_asked_of_one_is_listed_until_it_is_out(session, ana, bo):
     assert catalogue.talk(session, asked, str(talks[2].guid)).asked_to_review
     assert not catalogue.talk(session, asked, str(talks[0].guid)).asked_to_review
     assert [one.name for one in reviewing.of_talk(session, talks[2])] == ["Bo Chen"]
+
+
+def test_when_enough_are_asked_the_answer_depends_on_no_name(session, ana, bo, monkeypatch):
+    monkeypatch.setattr(reviewing, "MOST", 1)
+    talk = publishing.create_draft(session, ana, Draft("One"))
+    reviewing.ask(session, ana, str(talk.guid), bo.email)
+    for who in (bo.email, "nobody@example.org", "Ana Lima"):
+        with pytest.raises(NotNowError, match="asked already"):
+            reviewing.ask(session, ana, str(talk.guid), who)
+
+
+def test_who_is_no_longer_asked_loses_the_notice_that_named_the_talk(session, ana, bo):
+    kept, ended = (publishing.create_draft(session, ana, Draft(t)) for t in ("Pumps", "Layoffs"))
+    for talk in (kept, ended):
+        reviewing.ask(session, ana, str(talk.guid), bo.email)
+    reviewing.end(session, ana, str(ended.guid), str(bo.ref))
+    (told,) = session.exec(select(Notice.words)).all()
+    assert "Pumps" in told

@@ -1,6 +1,7 @@
 """Who may hear what: the copies on episodes always say what their show says."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -263,6 +264,41 @@ def test_who_will_hear_it_is_said_in_words(session, ana, groups, kind, audience,
     show.audience = [ids[name] for name in audience] or None
     few = [ids[name] for name in narrowed] if narrowed else None
     assert visibility.audience_in_words(session, ana, show, few, HOUSE) == words
+
+
+def test_a_show_is_for_its_home_too_whatever_else_it_is_for(session, ana, groups):
+    home, other, _ = groups
+    show = publishing.create_show(session, ana, title="Pumps", community=home.slug)
+    with pytest.raises(PublishingError, match="where the show is at home"):
+        set_to(session, ana, show, "communities", (other,))
+    assert show.visibility == "organisation"
+    assert set_to(session, ana, show, "communities", (home, other))
+    # Nor does the home move to where those who look after it may not hear it.
+    shows.edit(session, ana, show.slug, About("Pumps"), public_talks=False)
+    assert set_to(session, ana, show, "communities", (other,))
+    with pytest.raises(PublishingError) as refused:
+        shows.edit(session, ana, show.slug, About("Pumps", community=home.slug), public_talks=False)
+    assert set(refused.value.errors) == {"communities"}
+    moved = About("Pumps", "", "", other.slug, "communities", (other.slug,))
+    shows.edit(session, ana, show.slug, moved, public_talks=False)
+    assert (show.community_id, show.audience) == (other.id, [other.id])
+
+
+def test_the_stewards_of_the_home_are_named_where_it_is_narrowed_to_others(session, ana, groups):
+    home, other, _ = groups
+    home.joining = "group"
+    show = publishing.create_show(session, ana, title="Pumps", community=home.slug)
+    for to, narrowed, words in (
+        (ana, None, "everyone in Acme"),
+        (ana, [home.id], "the members of Water"),
+        (ana, [other.id], "the members of Fire, and the stewards of Water"),
+        (
+            replace(ana, communities=(other.id,)),
+            [other.id],
+            "the members of Fire, and the stewards of the community it is at home in",
+        ),
+    ):
+        assert visibility.audience_in_words(session, to, show, narrowed, HOUSE) == words
 
 
 def test_the_name_of_a_community_one_may_not_know_of_is_not_told(session, ana, groups):

@@ -1,6 +1,9 @@
-"""The access log holds no secret."""
+"""The access log holds no secret, and every log says when."""
 
+import ast
+import re
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -45,3 +48,17 @@ def test_s19_s41_no_part_of_a_line_can_hold_token_query_or_referrer() -> None:
     assert "sesame" not in str(own)
     assert "query" not in str(own)
     assert "sesame" not in FORMAT % {**own, "M": 1000, "{x-request-id}o": "id"}
+
+
+def test_every_log_line_has_its_time_with_the_offset() -> None:
+    root = Path(__file__).parents[2]
+    formats = [
+        {one.arg: ast.unparse(one.value) for one in node.keywords}
+        for path in (root / "service" / "gunicorn_conf.py", root / "workers" / "__main__.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "logging.basicConfig"
+    ]
+    assert len(formats) == 2
+    assert all("%(asctime)s" in told["format"] for told in formats)
+    assert all(told["datefmt"] == "'%Y-%m-%dT%H:%M:%S%z'" for told in formats)
+    assert re.match(r"%\(h\)s %\(t\)s ", FORMAT)

@@ -651,7 +651,8 @@ def test_nobody_is_anywhere_in_a_talk_that_cannot_be_heard(place, session):
 def test_a_show_is_made_and_listed(place):
     answer = place.its.post("shows", json={"title": "Night shift", "description": "What we see."})
     made = answer.get_json()
-    assert (answer.status_code, made["slug"], made["mine"]) == (201, "night-shift", True)
+    assert (answer.status_code, made["mine"]) == (201, True)
+    assert made["slug"].startswith("night-shift-")
     rows = place.mine.get("shows").get_json()["rows"]
     assert [row["title"] for row in rows] == ["Night shift", "Platform talks"]
     assert rows[0]["owner"]["name"] == "Ana Lima"

@@ -2,7 +2,8 @@
 
 import re
 import threading
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import event
 from sqlmodel import select
 from werkzeug.serving import make_server
 
-from service import communities, invitations, resets
+from service import communities, invitations, personal_links, resets
 from service.access import asker_of
 from service.app import create_app, floor_of
 from service.identity import askers, sessions, tokens
@@ -292,9 +293,9 @@ def test_without_a_mail_server_the_link_is_handed_over_for_every_address_alike(
 
 def test_who_is_signed_in_joins_as_themself(session, there, admin, posting, mailbox):
     place = factories.community(session, "Out on site")
-    invite(session, there, admin, "other@example.org", community=place.slug, role="moderator")
-    path = mailbox.link("other@example.org")
-    bo = factories.person(session, "Bo Chen")
+    invite(session, there, admin, "bo@example.org", community=place.slug, role="moderator")
+    path = mailbox.link("bo@example.org")
+    bo = factories.person(session, "Bo Chen", email="bo@example.org")
     browser = visitor(posting, there, session, bo)
     assert "You are signed in as Bo Chen." in browser.get(path).get_data(as_text=True)
     answer = submit(browser, path)
@@ -303,6 +304,70 @@ def test_who_is_signed_in_joins_as_themself(session, there, admin, posting, mail
     session.refresh(bo)
     assert bo.role == "contributor"
     assert browser.get(path).status_code == 404
+    (joined,) = session.exec(select(Audit).where(Audit.act == "joined")).all()
+    link = session.exec(select(PersonalLink)).one()
+    assert (joined.actor, joined.subject) == (str(bo.ref), str(bo.ref))
+    assert joined.facts["invitation"] == link.key
+
+
+def test_s25_an_invitation_opens_nothing_to_others_who_come_to_know_its_link(
+    session, there, admin, posting, guest, mailbox
+):
+    place = factories.community(session, "Board", joining="group")
+    invite(session, there, admin, "new@example.org", community=place.slug)
+    path = mailbox.link("new@example.org")
+    mallory = factories.person(session, "Mallory")
+    browser = visitor(posting, there, session, mallory)
+    page = browser.get(path).get_data(as_text=True)
+    assert "was sent to another address" in page
+    assert "Join Board" not in page
+    refused = submit(browser, path)
+    assert refused.status_code == 409
+    assert "was sent to another address" in refused.get_data(as_text=True)
+    session.rollback()
+    assert session.exec(select(Membership)).all() == []
+    assert "joined" not in acts(session)
+    # It still works for whom it was meant, and the log names who came.
+    assert submit(guest, path, name="New Person", password=NEW).status_code == 303
+    session.rollback()
+    new = session.exec(select(Person).where(Person.email == "new@example.org")).one()
+    (joined,) = session.exec(select(Audit).where(Audit.act == "joined")).all()
+    assert (joined.actor, joined.subject) == (str(new.ref), str(new.ref))
+    assert session.exec(select(Membership.person_id)).all() == [new.id]
+
+
+@pytest.mark.parametrize("lists", [(("x", "y"), ("y", "x")), (("x", "y"), ("y",))])
+def test_two_who_invite_the_same_people_at_once_do_not_stop_each_other(
+    session, settings, application, admin, monkeypatch, lists
+):
+    """Each has made one invitation when the other begins, in whatever order they typed them."""
+    place = factories.community(session, "Out on site")
+    known(session, "Xi", email="x@example.org")
+    known(session, "Yo", email="y@example.org")
+    into = {"community": place.slug if len(lists[1]) == 1 else ""}
+    invite(session, settings, admin, "x@example.org", "y@example.org", **into)
+    both = [as_asker(session, admin), as_asker(session, factories.person(session, role="admin"))]
+    session.commit()
+    begun, waited = threading.Barrier(2), threading.local()
+    make = personal_links.make
+
+    def made_together(*args, **values):
+        link = make(*args, **values)
+        if not hasattr(waited, "once"):
+            waited.once = True
+            with suppress(threading.BrokenBarrierError):
+                begun.wait(0.5)
+        return link
+
+    monkeypatch.setattr(personal_links, "make", made_together)
+
+    def invites(asker, names):
+        addresses = "\n".join(f"{name}@example.org" for name in names)
+        with floor_of(application).database.begin() as own:
+            return len(invitations.invite(own, settings, asker, addresses, **into))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(invites, both, lists)) == [len(names) for names in lists]
 
 
 def test_who_has_an_account_by_now_joins_and_is_sent_to_the_door(
@@ -461,6 +526,8 @@ def test_s36_reset_from_the_form_to_the_new_password(session, there, guest, post
         "Your password was changed",
     ]
     assert {"reset-asked", "password-changed"} <= set(acts(session))
+    changed = session.exec(select(Audit).where(Audit.act == "password-changed")).one()
+    assert changed.network
 
 
 def test_s36_reset_looks_and_works_the_same_for_unknown_addresses(
@@ -690,13 +757,13 @@ def test_invitations_go_through_communities_so_that_a_member_stays_what_they_are
 
 
 @pytest.fixture
-def page(posting, there):
+def page(posting, there, playwright):
     """A page of a real Chromium, and the application answering at its own origin."""
     server = make_server("127.0.0.1", there.port, posting, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        with chromium.opened() as browser:
+        with chromium.opened(playwright) as browser:
             yield browser.new_page(viewport={"width": 320, "height": 700})
     finally:
         server.shutdown()

@@ -192,3 +192,21 @@ def test_s50_addresses_are_not_made_without_end(browser, session, ana, settings,
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 3000
     assert browser.post("/feeds/revoke", token=token.id).status_code == 303
+
+
+def test_a_show_that_one_has_lost_is_named_no_more(browser, program, session, ana, show):
+    token, _ = made(browser, session, view=show.slug)
+    its = program(ana)
+    assert {row["title"] for row in its.get("feeds").get_json()["rows"]} == {"On site"}
+    elsewhere = factories.community(session, "Elsewhere")
+    show = session.get_one(type(show), show.id)
+    show.visibility, show.audience, show.title = "communities", [elsewhere.id], "Secret merger"
+    session.commit()
+    page = words(browser.get("/feeds/"))
+    assert "Secret merger" not in page
+    assert tokens.LOST in page
+    assert "Secret merger" not in words(browser.get(f"/feeds/{token.id}"))
+    (row,) = its.get("feeds").get_json()["rows"]
+    assert row["title"] == tokens.LOST
+    answer = its.patch(f"feeds/{token.id}", json={"label": "old phone"})
+    assert answer.get_json()["title"] == tokens.LOST

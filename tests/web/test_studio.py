@@ -280,8 +280,27 @@ def test_a_show_of_ones_own_is_made_and_offered(studio):
     answer = studio.browser.post(
         "/shows/", title="Pumps & valves", description="Water", language="en"
     )
-    assert answer.headers["Location"] == "/shows/pumps-valves"
+    slug = answer.headers["Location"].removeprefix("/shows/")
+    assert slug.startswith("pumps-valves-")
     words = studio.browser.get("/studio/").get_data(as_text=True)
-    assert '<option value="pumps-valves">Pumps &amp; valves</option>' in words
-    studio.browser.post(studio.page, title="Said", show="pumps-valves")
+    assert f'<option value="{slug}">Pumps &amp; valves</option>' in words
+    studio.browser.post(studio.page, title="Said", show=slug)
     assert "Pumps &amp; valves" in studio.browser.get("/studio/").get_data(as_text=True)
+
+
+def test_s50_twenty_new_uploads_may_be_begun_in_an_hour(application, settings, session):
+    ana = factories.person(session, "Ana Lima")
+    show = factories.show(session, ana)
+    drafts = [factories.episode(session, show, state="draft") for _ in range(21)]
+    browser = visitor(application, settings, session, ana)
+    begun = [
+        browser.send("POST", f"/studio/{draft.guid}/upload", json={"name": "a.mp3", "size": 9})
+        for draft in drafts
+    ]
+    assert [answer.status_code for answer in begun] == [201] * 20 + [429]
+    assert int(begun[-1].headers["Retry-After"]) > 3000
+    # One that is under way goes on: it is no new one.
+    again = browser.send(
+        "POST", f"/studio/{drafts[0].guid}/upload", json={"name": "a.mp3", "size": 9}
+    )
+    assert again.status_code == 200

@@ -5,7 +5,8 @@ import re
 import pytest
 from sqlmodel import select
 
-from storage.models import Episode, Notice, Review, Show
+from service import limits
+from storage.models import Allowance, Episode, Notice, Review, Show
 from tests import factories
 from tests.web.visitors import visitor
 
@@ -67,15 +68,16 @@ def test_a_show_is_made_for_a_community(session, author, reader, water):
     assert "Only members of the communities ticked below" in words_of(author.get("/shows/new"))
     typed = {"title": "Wells", "visibility": "communities", "communities": "water"}
     made = author.post("/shows/", **typed | {"community": "water"})
-    assert made.headers["Location"] == "/shows/wells"
     show = session.exec(select(Show)).one()
+    assert made.headers["Location"] == f"/shows/{show.slug}"
+    assert show.slug.startswith("wells-")
     assert (show.visibility, show.audience, show.community_id) == (
         "communities",
         [water.id],
         water.id,
     )
-    assert "for the members of Water" in words_of(author.get("/shows/wells"))
-    assert reader.get("/shows/wells").status_code == 404
+    assert "for the members of Water" in words_of(author.get(f"/shows/{show.slug}"))
+    assert reader.get(f"/shows/{show.slug}").status_code == 404
 
 
 def test_a_refused_show_is_shown_again_as_ticked_and_leaves_nothing(session, author, water):
@@ -185,6 +187,7 @@ def test_a_named_reviewer_opens_what_nobody_else_does(
     assert "Ana Lima asked you to review this before it is out." in words
     assert "Kept back" in words_of(reader.get("/"))
     assert "Asked of you" in words_of(reader.get("/"))
+    assert "Kept back" in words_of(reader.get("/notices/"))
     assert reader.get(f"{talk}/transcript.vtt").status_code == 200
     assert reader.post(f"{talk}/comments", body="Too fast.").status_code == 409
     assert reader.post(f"{talk}/rating", stars="5").status_code == 409
@@ -194,9 +197,46 @@ def test_a_named_reviewer_opens_what_nobody_else_does(
     assert author.post(f"{page}/reviewers/removal", person=bo.ref).status_code == 303
     assert author.post(f"{page}/reviewers/removal", person=bo.ref).status_code == 404
     assert reader.get(talk).status_code == 404
+    assert "Kept back" not in words_of(reader.get("/notices/"))
     session.rollback()
     assert session.exec(select(Review)).all() == []
-    assert len(session.exec(select(Notice).where(Notice.kind == "review")).all()) == 1
+    assert session.exec(select(Notice).where(Notice.kind == "review")).all() == []
+
+
+def test_guesses_at_who_is_here_count_whether_or_not_they_are_right(session, author, ana, held):
+    act = f"/studio/{held.guid}/reviewers"
+    for guess in ("nobody@example.org", "Nobody", "Ana Lima"):
+        words_of(author.post(act, reviewer=guess), 422)
+    session.rollback()
+    mine = select(Allowance).where(Allowance.bucket == f"review:{ana.id}")
+    spent = session.exec(mine).one()
+    assert spent.used == 3
+    spent.used = limits.REVIEWS.most
+    session.commit()
+    assert author.post(act, reviewer="nobody@example.org").status_code == 429
+
+
+def test_a_show_is_for_the_community_too_where_it_is_at_home(
+    session, author, ana, talk, water, program
+):
+    board = factories.community(session, "Board", slug="board", joining="group")
+    factories.member(session, board, ana)
+    session.commit()
+    typed = {"title": "Wells", "community": "water", "visibility": "communities"}
+    sentence = "Tick the community too where the show is at home"
+    for address in ("/shows/", "/shows/pumps/edit"):
+        words = words_of(author.post(address, **typed, communities="board"), 422)
+        assert sentence in words
+        assert ticked(words) == ["board"]
+    session.rollback()
+    assert [show.title for show in session.exec(select(Show))] == ["Pumps"]
+    answer = program(ana).post("shows", json=typed | {"communities": ["board"]})
+    assert answer.status_code == 422
+    both = {"communities": ["board", "water"]}
+    assert author.post("/shows/pumps/edit", **typed, **both).status_code == 303
+    author.post(f"/studio/{talk.guid}/audience", narrow="yes", communities="board")
+    heard_by = "<strong>the members of Board, and the stewards of Water</strong>"
+    assert heard_by in words_of(author.get(f"/studio/{talk.guid}"))
 
 
 def test_of_several_with_one_name_the_author_picks_one(session, author, bo, held):
