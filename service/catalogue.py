@@ -39,6 +39,7 @@ from storage.models import (
 )
 
 PAGE = 20
+ASKED_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -347,9 +348,14 @@ def continuing(session: Session, viewer: Viewer, limit: int = 6) -> list[Row]:
 
 def asked_to_review(session: Session, asker: Asker, limit: int = 20) -> list[Row]:
     """Return the talks that are not out yet and that somebody has asked this person to review."""
-    asked = select(Review.episode_id).where(
-        col(Review.person_id) == asker.id, col(Review.until).is_(None)
-    )
+    asked = session.exec(
+        select(Review.episode_id)
+        .where(col(Review.person_id) == asker.id, col(Review.until).is_(None))
+        .order_by(col(Review.episode_id).desc())
+        .limit(ASKED_MOST)
+    ).all()
+    if not asked:
+        return []  # as for most people, on every visit of home
     query = (
         _rows_query(asker)
         .where(

@@ -74,9 +74,7 @@ def reset(token: str) -> Answer:
         page = render_template("links/reset.html", token=token, person=person, errors=errors)
         return page, 422
     with floor.database.begin() as session:
-        changed = resets.finish(
-            session, floor.settings, token, stored, network=browser.network()
-        )
+        changed = resets.finish(session, floor.settings, token, stored, network=browser.network())
     if changed is None:
         abort(404, DEAD)
     note("good", "Your password is changed, and you were signed out everywhere. Please sign in.")

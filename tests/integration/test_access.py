@@ -451,7 +451,8 @@ def test_s23_the_copies_of_this_world_are_those_that_the_code_would_write(sessio
             if talk.show_id == show.id
         }
         if show.owner_id == owner.id:
-            visibility.set_show(session, owner, show, visibility.Choice("communities", []))
+            aside = sorted({world.groups["air"].id, show.community_id or world.groups["fire"].id})
+            visibility.set_show(session, owner, show, visibility.Choice("communities", aside))
             kind = {"all": "organisation", "open": "public"}.get(show.slug, "communities")
             audience = {
                 "one": ["water"], "two": ["water", "fire"], "secret": ["hidden"],
