@@ -10,6 +10,7 @@ one was asked to review, and, for those who moderate, whatever was published. Ne
 who leaves a community has left it with the next request.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +138,16 @@ def listed(viewer: Viewer) -> ColumnElement[bool]:
     )
 
 
+def open_to_all_here() -> ColumnElement[bool]:
+    """Return the condition of all episodes that everybody with an account finds in lists."""
+    return and_(_is_out(), col(Episode.show_audience).is_(None), col(Episode.audience).is_(None))
+
+
+def shows_open_to_all_here() -> ColumnElement[bool]:
+    """Return the condition of all shows that everybody with an account finds in lists."""
+    return col(Show.audience).is_(None)
+
+
 def visible(viewer: Viewer) -> ColumnElement[bool]:
     """Return the condition of all episodes whose page and bytes this viewer may open.
 
@@ -169,7 +180,16 @@ def moderated(asker: Asker) -> ColumnElement[bool]:
 
     What was never published is nobody's affair but its people's.
     """
-    return and_(col(Episode.published_at).is_not(None), _moderated_by(asker))
+    # Retention makes an old withdrawn talk a draft again; what moderators took away stays theirs.
+    was_out = or_(
+        col(Episode.published_at).is_not(None),
+        col(Episode.hidden_at).is_not(None),
+        and_(
+            col(Episode.withdrawn_at).is_not(None),
+            col(Episode.withdrawn_by) != col(Episode.author_id),
+        ),
+    )
+    return and_(was_out, _moderated_by(asker))
 
 
 def _moderated_by(asker: Asker) -> ColumnElement[bool]:
@@ -269,12 +289,39 @@ def may_edit_show(asker: Asker, show: Show) -> bool:
     return asker.may_publish and show.owner_id == asker.id
 
 
+def widens(before: Show, after: Show, narrowed: Sequence[int] | None) -> bool:
+    """Whether a talk may be heard by somebody new once it goes from one show into another.
+
+    `narrowed` are the communities to which the talk itself is narrowed, None for no narrowing. Who
+    belongs where does not matter: it widens when anybody could be let in.
+    """
+    if after.visibility == "public" and narrowed is None and before.visibility != "public":
+        return True
+    heard = [set(ids) for ids in (before.audience, narrowed) if ids is not None]
+    home = after.community_id
+    if home not in {None, before.community_id} and any(home not in ids for ids in heard):
+        return True  # its stewards open whatever stands there
+    if before.audience is None:
+        return False
+    few = [set(ids) for ids in (after.audience, narrowed) if ids is not None]
+    return not any(ids <= set(before.audience) for ids in few)
+
+
 def may_remove_comment(asker: Asker, author_id: int) -> bool:
     """Whether this asker may take back a comment that `author_id` wrote: one's own alone.
 
     Moderators hide and remove with a reason, by `service.moderation`.
     """
     return author_id == asker.id
+
+
+def was_out(episode: Episode) -> bool:
+    """Whether an episode was ever published and so is moderators' affair, as in `moderated`."""
+    removed = episode.withdrawn_at is not None and episode.withdrawn_by not in {
+        None,
+        episode.author_id,
+    }
+    return episode.published_at is not None or episode.hidden_at is not None or removed
 
 
 def is_out(episode: Episode) -> bool:

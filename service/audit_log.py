@@ -5,17 +5,17 @@ only the id is left.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
+from service import audit_names
 from service.identity import people
-from storage.models import Audit, Person
+from storage.models import Audit
 
 PAGE = 50
 # A download reads as many at a time.
@@ -68,7 +68,10 @@ class WantedError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the log with the names that its ids have now; "" where they have none."""
+    """One row of the log with the names that its ids have now; "" where they have none.
+
+    `subject_words` and `told` are the subject and the facts in words, for a page.
+    """
 
     id: int
     at: datetime
@@ -80,10 +83,8 @@ class Entry:
     subject_name: str
     network: str
     facts: dict[str, Any]
-
-    def told(self) -> list[tuple[str, str]]:
-        """Return the facts for a page: name and value in words."""
-        return [(name.replace("_", " "), _in_words(value)) for name, value in self.facts.items()]
+    subject_words: str
+    told: list[tuple[str, str]]
 
     def row(self) -> list[object]:
         """Return the cells of COLUMNS."""
@@ -109,12 +110,6 @@ class Entries:
 
     rows: list[Entry]
     before: int | None = None
-
-
-def _in_words(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    return str(value) if isinstance(value, str | int | float) else json.dumps(value)
 
 
 class Condition:
@@ -169,7 +164,7 @@ def _ref_of(session: Session, typed: str) -> str | None:
 def entries(
     session: Session, condition: Condition, before: int = 0, *, most: int = PAGE
 ) -> Entries:
-    """Return rows that match, newest first, in two statements; those older than row `before`."""
+    """Return rows that match, newest first; those older than row `before`."""
     query = select(Audit).where(*condition.clauses).order_by(col(Audit.id).desc())
     if before > 0:
         query = query.where(col(Audit.id) < min(before, 2**63 - 1))
@@ -179,36 +174,22 @@ def entries(
 
 
 def named(session: Session, rows: list[Audit]) -> list[Entry]:
-    """Return rows with the names that their people have now, in one statement."""
-    refs = {ref for row in rows for ref in _people_in(row)}
-    names: dict[str, str] = {}
-    if refs:
-        known = session.execute(
-            select(col(Person.ref), col(Person.name)).where(
-                col(Person.ref).in_(refs), col(Person.erased_at).is_(None)
-            )
-        )
-        names = {str(ref): name for ref, name in known}
+    """Return rows with the names that their ids have now, in five statements at most."""
+    names = audit_names.looked_up(session, rows)
     return [
         Entry(
             id=row.id,
             at=row.at,
             act=row.act,
             actor=row.actor,
-            actor_name=names.get(row.actor, ""),
+            actor_name=names.people.get(row.actor, ""),
             subject_kind=row.subject_kind,
             subject=row.subject,
-            subject_name=names.get(row.subject, "") if row.subject_kind == "person" else "",
+            subject_name=names.people.get(row.subject, "") if row.subject_kind == "person" else "",
             network=row.network,
             facts=row.facts,
+            subject_words=names.subject(row),
+            told=names.facts(row),
         )
         for row in rows
     ]
-
-
-def _people_in(row: Audit) -> Iterator[UUID]:
-    for ref in (row.actor, row.subject if row.subject_kind == "person" else ""):
-        try:
-            yield UUID(ref)
-        except ValueError:
-            continue

@@ -14,8 +14,11 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from service.delivery import refusal
 from service.headers import SECRET_PATHS
+from service.identity import browser
+from service.identity.browser import SignedOutError
 from service.identity.passwords import TooBusyError
 from service.identity.people import LastAdminError
+from service.identity.proof import ClosedError
 from service.limits import TooFastError
 from service.publishing import NotNowError, NotThereError, PublishingError
 from service.rating.ledger import RatingError
@@ -25,6 +28,20 @@ from storage.objects import StoreError
 log = logging.getLogger(__name__)
 # Of what werkzeug would say in headers, these help the asker.
 TOLD: frozenset[str] = frozenset({"Allow", "Retry-After", "Content-Range"})
+
+# What people write in forms and would miss, by field. Named one by one: no secret is among them.
+WRITTEN = {
+    "title": "Title",
+    "topics": "Topics",
+    "notes": "Notes",
+    "body": "Your words",
+    "words": "Your words",
+    "name": "Name",
+    "description": "Description",
+    "purpose": "Purpose",
+    "about": "About you",
+    "addresses": "Addresses",
+}
 
 SENTENCES = {
     400: "The request could not be understood.",
@@ -139,6 +156,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(RatingError, lambda error: answer(error.status, str(error)))
     app.register_error_handler(UploadError, _upload)
     app.register_error_handler(TooFastError, _too_fast)
+    app.register_error_handler(SignedOutError, _signed_out)
+    app.register_error_handler(ClosedError, lambda error: answer(403, str(error)))
     for kind in (StoreError, OperationalError, PoolTimeout, TooBusyError):
         app.register_error_handler(kind, _away)
     app.register_error_handler(DataError, _unfit)
@@ -159,6 +178,23 @@ def _http(error: HTTPException) -> Response:
 
 def _told(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: value for name, value in headers if name in TOLD}
+
+
+def _signed_out(error: SignedOutError) -> Response:
+    """Lead whoever was signed out elsewhere back to their page, and hand back what they wrote."""
+    if _wants_json() or request.path.startswith(SECRET_PATHS):
+        return answer(403, str(error))
+    try:
+        sent = request.form
+        typed = [(label, sent[name]) for name, label in WRITTEN.items() if sent.get(name)]
+    except RequestEntityTooLarge:
+        typed = []
+    page = render_template(
+        "errors/signed_out.html", sentence=str(error), back=browser.came_from(), typed=typed
+    )
+    response = make_response(page, 403)
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _upload(error: UploadError) -> Response:

@@ -2,8 +2,9 @@
 
 An admin, or a steward for their community, names addresses; each gets a letter with a link that
 works once, for a week. Where no letters can be sent the link is shown to whoever invites, once, to
-hand it over. Whether an address has an account already is not told: who has one simply belongs to
-the community from then on, and learns so by a notice.
+hand it over. Who has an account already simply belongs to the community from then on, and learns so
+by a notice: from then on the list of members names them, and that of open invitations does not. An
+admin who invites into no community is told who is here already, since there is nothing to accept.
 """
 
 import re
@@ -12,7 +13,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, exists, select, update
 
 from service import access, communities, letters, limits, memberships, notices, personal_links
 from service.access import Asker
@@ -20,7 +22,7 @@ from service.identity import askers, people
 from service.identity.people import PersonError
 from service.publishing import NotNowError, NotThereError, PublishingError
 from storage import audit
-from storage.models import ROLES, Community, Person, PersonalLink, now
+from storage.models import ROLES, Community, Membership, Person, PersonalLink, now
 from storage.settings import Settings
 
 LIFE = timedelta(days=7)
@@ -35,10 +37,14 @@ OTHERS = (
 
 @dataclass(frozen=True)
 class Invited:
-    """One address that was invited; `link` is to be handed over, "" when it went by letter."""
+    """One address that was invited; `link` is to be handed over, "" when it went by letter.
+
+    `known` says that nothing was done: an admin invited into no community who has an account.
+    """
 
     address: str
     link: str
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,10 @@ def invite(
     invited = []
     for address in sorted(addresses_of(addresses)):
         limits.spend(session, limits.INVITATIONS, asker.id)
+        known = people.by_email(session, address)
+        if known is not None and place is None:
+            invited.append(Invited(address, "", known=True))
+            continue
         link = personal_links.make(
             session,
             settings,
@@ -149,7 +159,6 @@ def invite(
             role=wanted,
             community=place.slug if place else "",
         )
-        known = people.by_email(session, address)
         if known is None:
             letters.invitation(
                 session,
@@ -187,12 +196,15 @@ def _let_in(
 
 
 def waiting(session: Session, *, community_id: int | None = None) -> list[Waiting]:
-    """Return the open invitations, newest first, five hundred at most; or one community's alone."""
+    """Return the open invitations, newest first, five hundred at most; or one community's alone.
+
+    Those that somebody's account has answered are left out: see `_unanswered`.
+    """
     query = (
         select(PersonalLink, Person, Community)
         .join(Person, col(Person.id) == col(PersonalLink.made_by), isouter=True)
         .join(Community, col(Community.id) == col(PersonalLink.community_id), isouter=True)
-        .where(*_open())
+        .where(*_open(), _unanswered())
         .order_by(col(PersonalLink.created_at).desc(), col(PersonalLink.key))
         .limit(500)
     )
@@ -238,6 +250,24 @@ def _open() -> tuple[ColumnElement[bool], ...]:
         col(PersonalLink.used_at).is_(None),
         col(PersonalLink.expires_at) > now(),
     )
+
+
+def _unanswered() -> ColumnElement[bool]:
+    """Return the condition of invitations that can still bring somebody in.
+
+    Not where whoever has the address belongs to the community, or to the house where it names none.
+    A closed account that does not belong looks like none.
+    """
+    # Aliased, since lists name the inviter, a person too.
+    invited = aliased(Person)
+    theirs = col(invited.email) == col(PersonalLink.email)
+    here = exists().where(theirs)
+    belongs = exists().where(
+        theirs,
+        col(Membership.person_id) == col(invited.id),
+        col(Membership.community_id) == col(PersonalLink.community_id),
+    )
+    return ~belongs & ~(col(PersonalLink.community_id).is_(None) & here)
 
 
 # Accepting

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 CLOSED = "This feed was closed by its owner."
 SUSPENDED = "Sign in once to open this feed again."
+CLOSED_ACCOUNT = "This account is closed."
 LOST = "This show is not open to you any more."
 UNKNOWN = "There is nothing at this address."
 TOO_OFTEN = "This was asked for too often. Please wait a moment."
@@ -67,7 +68,8 @@ def _paused(opened: Opened, settings: Settings) -> Response | None:
     # not for ever.
     if now() - since >= timedelta(days=settings.feed_grace_days):
         return refusal(410, CLOSED)
-    return refusal(403, SUSPENDED, retry_after=DAY)
+    closed = opened.person.disabled_at is not None
+    return refusal(403, CLOSED_ACCOUNT if closed else SUSPENDED, retry_after=DAY)
 
 
 def by_key(

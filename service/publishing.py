@@ -55,6 +55,14 @@ class PublishingError(ValueError):
         self.errors = errors
 
 
+class WidensError(PublishingError):
+    """A talk is about to go into a show that more people see, and nobody has said yes to that."""
+
+    def __init__(self, show: Show, narrowed: list[int] | None) -> None:
+        super().__init__({"show": "More people would hear it there."})
+        self.show, self.narrowed = show, narrowed
+
+
 class NotThereError(LookupError):
     """There is no such thing for this asker: absent and forbidden read the same."""
 
@@ -296,11 +304,24 @@ def create_draft(session: Session, asker: Asker, draft: Draft) -> Episode:
     return episode
 
 
-def save(session: Session, asker: Asker, guid: str, draft: Draft) -> Episode:
+def save(
+    session: Session,
+    asker: Asker,
+    guid: str,
+    draft: Draft,
+    *,
+    widen: str | None = None,
+    network: str = "",
+) -> Episode:
     """Change what an author says of a talk, in any state.
+
+    `widen` is the slug of the show of which the author said yes to more people hearing the talk
+    there; None asks nobody, for programs that say exactly what they mean.
 
     Raises:
         PublishingError: see `clean`.
+        WidensError: the talk has a recording and would be opened to more people, and `widen` names
+            another show or none.
         NotThereError: no such talk of this asker's.
     """
     episode = mine(session, asker, guid, lock=True)
@@ -308,7 +329,13 @@ def save(session: Session, asker: Asker, guid: str, draft: Draft) -> Episode:
     if draft.show and draft.show != session.get_one(Show, episode.show_id).slug:
         show = own_show(session, asker, draft.show)
         _keep_audience(session, show)
+        before = session.get_one(Show, episode.show_id)
+        wider = episode.revision > 0 and access.widens(before, show, episode.audience)
+        if wider and widen is not None and widen != show.slug:
+            raise WidensError(show, episode.audience)
         move(episode, show)
+        left, entered = str(before.guid), str(show.guid)
+        _note(session, asker, "moved", episode, network, before=left, after=entered)
     if draft.held and episode.playable_at is None:
         # Later it is let out by its author's word alone: a form left open must not do it.
         episode.held = draft.held == "yes"
@@ -536,7 +563,9 @@ def withdraw(session: Session, asker: Asker, guid: str, *, network: str = "") ->
     return episode
 
 
-def _note(session: Session, asker: Asker, act: str, episode: Episode, network: str) -> None:
+def _note(
+    session: Session, asker: Asker, act: str, episode: Episode, network: str, **facts: str
+) -> None:
     audit.record(
         session,
         act,
@@ -544,6 +573,7 @@ def _note(session: Session, asker: Asker, act: str, episode: Episode, network: s
         subject_kind="episode",
         subject=str(episode.guid),
         network=network,
+        **facts,
     )
 
 

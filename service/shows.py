@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
 from service import access, publishing, visibility
 from service.access import Asker
 from service.publishing import NotThereError, PublishingError, gathered
-from storage.models import Show, now
+from storage.models import Community, Show, now
 
 # In a form: the community where the show is at home, which one does not belong to (any more).
 KEPT = "-"
@@ -40,6 +40,25 @@ def mine(session: Session, asker: Asker, slug: str) -> Show:
     if show is None or not access.may_edit_show(asker, show):
         raise NotThereError
     return show
+
+
+def preset(session: Session, asker: Asker, community: str) -> About:
+    """Return what the form for a new show at home in this community begins with.
+
+    Where people come into it by the groups of a sign-in provider nobody else knows of it, so the
+    show begins with its members alone; elsewhere with everyone. A community that this person does
+    not belong to, or none, presets nothing.
+    """
+    found = session.exec(
+        select(Community).where(
+            Community.slug == community, col(Community.id).in_(asker.communities)
+        )
+    ).first()
+    if found is None:
+        return About("")
+    if found.joining != "group":
+        return About("", community=found.slug)
+    return About("", community=found.slug, visibility="communities", communities=(found.slug,))
 
 
 def create(

@@ -5,7 +5,7 @@ the address itself stands nowhere.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlmodel import Session
 
@@ -40,11 +40,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Desk:
-    """Who acts, from which network, in which house: what each act below needs to know."""
+    """Who acts, from which network, in which house: what each act below needs to know.
+
+    `until` is when the token runs out by which they act, if any: a new address ends then, if not
+    sooner, or it would be worth more than what made it.
+    """
 
     asker: Asker
     settings: Settings
     network: str = ""
+    until: datetime | None = None
 
 
 def make(session: Session, desk: Desk, wanted: Wanted) -> FeedToken:
@@ -75,12 +80,17 @@ def make(session: Session, desk: Desk, wanted: Wanted) -> FeedToken:
             one_line(wanted.label),
             wanted.mode,
             secret=desk.settings.secret,
-            expires_at=ends,
+            expires_at=_sooner(ends, desk.until),
         )
     except TooManyTokensError as error:
         raise NotNowError(str(error)) from error
     _record(session, desk, "feed-made", token, view=view.kind)
     return token
+
+
+def _sooner(*moments: datetime | None) -> datetime | None:
+    """Return the first of these moments; None is never."""
+    return min(filter(None, moments), default=None)
 
 
 def _view(session: Session, asker: Asker, slug: str | None) -> FeedView | None:
@@ -135,7 +145,12 @@ def replace(session: Session, desk: Desk, token_id: int) -> FeedToken:
     token = _own(session, desk, token_id)
     spend(session, ADDRESSES, desk.asker.ref)
     try:
-        made = tokens.replace(session, token, secret=desk.settings.secret)
+        made = tokens.replace(
+            session,
+            token,
+            secret=desk.settings.secret,
+            expires_at=_sooner(token.expires_at, desk.until),
+        )
     except ClosedError as error:
         raise NotNowError(str(error)) from error
     _record(session, desk, "feed-replaced", token, by=made.ref)

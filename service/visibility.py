@@ -254,8 +254,27 @@ def audience_in_words(
     Where it is narrowed to others than the community where the show is at home, that community's
     stewards are named too: they can open it.
     """
+    names = _names(session, asker, {*_named(show), *(narrowed or ())})
+    return _told(names, show, narrowed, organisation)
+
+
+def audiences_in_words(
+    session: Session, asker: Asker, shows: Sequence[Show], organisation: str
+) -> dict[str, str]:
+    """Return who hears a talk of each of these shows that is not narrowed, by the show's slug."""
+    names = _names(session, asker, {one for show in shows for one in _named(show)})
+    return {show.slug: _told(names, show, None, organisation) for show in shows}
+
+
+def _named(show: Show) -> set[int]:
     home = {show.community_id} if show.community_id is not None else set()
-    names = _names(session, asker, {*home, *(show.audience or ()), *(narrowed or ())})
+    return {*home, *(show.audience or ())}
+
+
+def _told(
+    names: dict[int, str], show: Show, narrowed: Sequence[int] | None, organisation: str
+) -> str:
+    home = {show.community_id} if show.community_id is not None else set()
     words = _heard_by(names, show, narrowed, organisation)
     heard = [ids for ids in (show.audience, narrowed) if ids is not None]
     if all(home <= set(ids) for ids in heard):

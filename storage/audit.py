@@ -5,7 +5,7 @@ delete them. Every minute at most, a worker links the rows that are not linked y
 covers the row and the link before it, so a row that was changed, taken away or slipped in later
 breaks the chain at its place. The hashes are HMACs under a key derived from the server's secret:
 whoever can write to the database alone cannot forge them. Rows can be let go by retention, oldest
-first; their links stay, and a row of its own says up to where.
+first; their links stay, and a row of its own says up to where, signed with the same key.
 
 What no chain can show by itself is that its newest end was cut off: for that, whoever checks notes
 the head, and asks later whether it is still there.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, func, insert, select, text
+from sqlalchemy import ColumnElement, DateTime, Row, delete, exists, func, insert, select, text
 from sqlmodel import Session, col
 
 from storage.models import Audit, AuditLink, now
@@ -54,6 +54,7 @@ ACTS = (
     "left",
     "membership-changed",
     "membership-ended",
+    "moved",
     "opened-as-moderator",
     "password-changed",
     "proved-again",
@@ -91,6 +92,7 @@ MOST = 50_000
 PATIENCE = timedelta(minutes=10)
 LET_GO = "audit-let-go"
 LOG = "audit"
+PROOF = "proof"
 # How many of the newest links the page checks; `dare audit verify` checks all.
 NEWEST = 100
 
@@ -193,6 +195,19 @@ def _unlinked() -> ColumnElement[bool]:
     return ~exists().where(col(AuditLink.audit_id) == col(Audit.id))
 
 
+def _moment(session: Session, at: datetime | None) -> datetime:
+    """Return the present moment, or the one that a test asks for.
+
+    By the database's clock, which all processes share: one of them may have a clock that is wrong,
+    and what it links must not look older than it is.
+    """
+    if at is not None:
+        return at
+    clock = func.clock_timestamp(type_=DateTime(timezone=True))
+    found: datetime = session.execute(select(clock)).scalar_one()
+    return found
+
+
 def _settled(session: Session, at: datetime) -> int:
     """Return a number up to which no honest row can still come: that of rows linked long ago.
 
@@ -226,7 +241,7 @@ def seal(session: Session, secret: bytes, at: datetime | None = None) -> int:
     mine = text("SELECT pg_try_advisory_xact_lock(:key)")
     if not session.execute(mine, {"key": SEALING}).scalar_one():
         return 0
-    moment, key = at or now(), _key(secret)
+    moment, key = _moment(session, at), _key(secret)
     last = session.execute(select(*LINK).order_by(col(AuditLink.position).desc()).limit(1)).first()
     position, before = (last.position, last.hash) if last else (0, START)
     begun, after = position, _settled(session, moment)
@@ -259,13 +274,14 @@ def verify(
     as one stream that sees one moment, so neither its length nor a retention beside it matters.
     """
     key, before, rows, let_go, found = _key(secret), START, 0, 0, 0
-    allowed = _let_go_up_to(session)
+    allowed = _let_go_up_to(session, key)
     for entry in _chain(session):
         place = rows + let_go + 1
         broken = ""
         if entry.position != place:
             broken = f"Link {place} is missing."
-        elif entry.id is None and place > allowed:
+        elif entry.id is None and (place > allowed or rows):
+            # What retention let go is the chain's beginning, without a hole and without an island.
             broken = f"Row {entry.audit_id} is missing (link {place})."
         elif entry.id is not None and _hash(key, before, entry) != entry.hash:
             broken = f"Row {entry.id} of {_said(entry.at)} does not fit link {place}."
@@ -275,7 +291,7 @@ def verify(
         before = entry.hash
         if noted and hmac.compare_digest(noted.strip().lower().encode(), before.encode()):
             found = place
-    waiting, broken = _outside(session, at or now())
+    waiting, broken = _outside(session, _moment(session, at))
     return Verdict(rows, before, let_go, waiting, broken, found)
 
 
@@ -318,9 +334,9 @@ def _chain(session: Session) -> Iterator[Row[Any]]:
 def end(session: Session, secret: bytes, at: datetime | None = None) -> End:
     """Return the newest end of the chain, with its newest hundred rows checked.
 
-    Three statements whose cost does not grow with the log, for a page.
+    A few statements whose cost does not grow with the log, for a page.
     """
-    moment, key = at or now(), _key(secret)
+    moment, key = _moment(session, at), _key(secret)
     newest = session.execute(
         select(*LINK, col(AuditLink.sealed_at), *ROW)
         .select_from(AuditLink)
@@ -333,9 +349,14 @@ def end(session: Session, secret: bytes, at: datetime | None = None) -> End:
     # The oldest of those at hand has nothing before it to be checked against, but at the start.
     if links and links[0].position != 1:
         pairs = pairs[1:]
+    allowed = _let_go_up_to(session, key) if any(one.id is None for one in links) else 0
     holds = all(
         one.position == (last.position if last else 0) + 1
-        and (one.id is None or _hash(key, last.hash if last else START, one) == one.hash)
+        and (
+            one.position <= allowed and (last is None or last.id is None)
+            if one.id is None
+            else _hash(key, last.hash if last else START, one) == one.hash
+        )
         for last, one in pairs
     )
     waiting, oldest = session.execute(
@@ -349,28 +370,37 @@ def end(session: Session, secret: bytes, at: datetime | None = None) -> End:
     return End(last.position, last.hash, last.sealed_at, waiting, oldest, holds=holds)
 
 
-def _let_go_up_to(session: Session) -> int:
-    """Return the link up to which retention has let rows go; 0 when it never has."""
+def _let_go_up_to(session: Session, key: bytes) -> int:
+    """Return the link up to which retention has let rows go; 0 when it never has.
+
+    Only what retention has signed counts: whoever can write rows alone can add one that says so.
+    """
     told = session.execute(
-        select(col(Audit.facts)["position"].as_integer())
-        .where(
-            col(Audit.subject) == LOG,
-            col(Audit.act) == LET_GO,
-            col(Audit.facts)["position"].is_not(None),
-        )
-        .order_by(col(Audit.id).desc())
-        .limit(1)
-    ).scalar()
-    return told or 0
+        select(col(Audit.facts)).where(col(Audit.subject) == LOG, col(Audit.act) == LET_GO)
+    ).scalars()
+    return max((facts["position"] for facts in told if _is_signed(key, facts)), default=0)
 
 
-def let_go(session: Session, before: datetime, most: int = 10 * BATCH) -> int:
+def _signed(key: bytes, position: int, count: int) -> str:
+    return hmac.new(key, f"{LET_GO}\0{position}\0{count}".encode(), hashlib.sha256).hexdigest()
+
+
+def _is_signed(key: bytes, facts: dict[str, Any]) -> bool:
+    position, count, proof = (facts.get(name) for name in ("position", "count", PROOF))
+    if not (isinstance(position, int) and isinstance(count, int) and isinstance(proof, str)):
+        return False
+    return hmac.compare_digest(proof.encode(), _signed(key, position, count).encode())
+
+
+def let_go(session: Session, secret: bytes, before: datetime, most: int = 10 * BATCH) -> int:
     """Delete linked rows older than a moment, the oldest `most` of them; return how many.
 
     Ends at the first link whose row is younger, so that what is gone is always the beginning of
-    the chain. Writes down itself how many and up to where, since `verify` takes no other gap.
+    the chain. Writes down itself how many and up to where, signed under a key derived from
+    `secret`, since `verify` takes no other gap.
     """
-    gone = _let_go_up_to(session)
+    key = _key(secret)
+    gone = _let_go_up_to(session, key)
     oldest = session.execute(
         select(col(AuditLink.position), col(AuditLink.audit_id), col(Audit.at))
         .join(Audit, col(Audit.id) == col(AuditLink.audit_id), isouter=True)
@@ -395,6 +425,7 @@ def let_go(session: Session, before: datetime, most: int = 10 * BATCH) -> int:
         subject=LOG,
         count=len(old),
         position=old[-1].position,
+        **{PROOF: _signed(key, old[-1].position, len(old))},
     )
     session.flush()
     return len(old)

@@ -1,7 +1,8 @@
 """One person's rows, found and told as `storage/personal.py` says.
 
 What others wrote or are called is never told: a talk's title only where it is one's own or open to
-the whole house, everybody else by "somebody else".
+the whole house, everybody else by "somebody else", and no community that keeps itself to itself to
+those who do not belong to it.
 """
 
 import hashlib
@@ -10,18 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, TextClause, and_, case, cast, func, literal, or_, text
+from sqlalchemy import ColumnElement, TextClause, and_, case, cast, exists, func, literal, or_, text
 from sqlalchemy import String as Text
 from sqlalchemy import Table as Rows
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col
 
-from storage.models import Community, Episode, FeedView, Person, Row, Show, Topic
+from storage.models import Community, Episode, FeedView, Membership, Person, Row, Show, Topic
 from storage.personal import Table
 
 BATCH = 500
 NAMED = re.compile(r":(\w+)")
 YOU, OTHERS, NOBODY = "you", "somebody else", ""
+UNKNOWN = "a community that you do not belong to"
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def _shown(
         return _talk(rows, column, owner)
     made: ColumnElement[Any]
     if kind == "community":
-        made = _named(rows, col(Community.name), col(Community.id), column)
+        made = _named(rows, _known(owner), col(Community.id), column)
     elif kind == "communities":
         made = (
-            sql_select(func.array_agg(col(Community.name)))
+            sql_select(func.array_agg(_known(owner)))
             .where(col(Community.id) == func.any(column))
             .correlate(rows)
             .scalar_subquery()
@@ -129,6 +131,15 @@ def _shown(
             (column == mine, literal(YOU)), (nobody, literal(NOBODY)), else_=literal(OTHERS)
         )
     return [made.label(_name(column.name, kind))]
+
+
+def _known(owner: Owner) -> ColumnElement[Any]:
+    """Return a community's name where this person may know of it, as on pages."""
+    belongs = exists().where(
+        col(Membership.community_id) == col(Community.id), col(Membership.person_id) == owner.id
+    )
+    known = or_(col(Community.joining) != "group", belongs)
+    return case((known, col(Community.name)), else_=literal(UNKNOWN))
 
 
 def _named(rows: Rows, name: Any, key: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -50,7 +50,7 @@ def prefixes_of(episode: Episode) -> list[str]:
 
 
 def clear(session: Session, episode: Episode) -> None:
-    """Leave the shell of a talk: a draft without a recording, never published.
+    """Leave the shell of a talk: a draft without a recording, that is published afresh or never.
 
     The caller holds the episode's lock and has noted the objects.
     """

@@ -77,7 +77,8 @@ TALKS = Group(
     "They are what this house is for.",
     "Whoever may see the show; drafts and reviews only those you name.",
     "Until you withdraw them; then the recording and the transcript go after"
-    " {keep_withdrawn_days} days.",
+    " {keep_withdrawn_days} days. An upload that you do not go on with ends after"
+    " {keep_uploads_days} days.",
     "As you choose: withdrawn, with every file gone within a day, or handed over without your"
     " name. Drafts go in any case.",
 )
@@ -276,7 +277,7 @@ TABLES = (
         fate=Fate.TALK,
         fates={Fate.STAYS: "id guid show_id author_id language state revision attempt"
                " transcript_revision duration has_video held public created_at uploaded_at"
-               " playable_at completed_at published_at withdrawn_at withdrawn_by hidden_at"
+               " playable_at completed_at published_at withdrawn_at withdrawn_by"
                " changed_at audience show_audience"},
     ),
     Table(

@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     keep_notices_days: int = Field(default=365, ge=1)
     keep_sessions_days: int = Field(default=30, ge=1)
     keep_sign_in_failures_days: int = Field(default=90, ge=1)
+    keep_uploads_days: int = Field(default=7, ge=1)
     keep_withdrawn_days: int = Field(default=30, ge=1)
 
     # Engines
@@ -312,7 +313,9 @@ def told(settings: Settings) -> list[Told]:
             source = "given at the start, or changed since"
         elif source == "default" and name == "data" and value != field.default:
             source = "command line"
-        found.append(Told(f"DARE_{name.upper()}", _masked(value), source))
+        # Where no address is set, the one in use is worth more to read than that.
+        said = settings.origin if name == "base_url" else _masked(value)
+        found.append(Told(f"DARE_{name.upper()}", said, source))
     return found
 
 

@@ -80,17 +80,22 @@ class Chores:
             self.turn()
 
     def turn(self) -> None:
-        """Send letters that are due, then do what nobody has done for long enough."""
-        try:
-            post.send_due(self.floor, self._stop)
-        except Exception:
-            log.exception("Letters could not be sent.")
+        """Do what nobody has done for long enough, then send letters that are due.
+
+        The post comes last, and for half a minute at most: a slow mail server keeps nothing back.
+        """
         for duty in self.duties:
             if self._stop.is_set():
                 return
             if time.monotonic() >= self._ask_at[duty.name]:
                 self._ask_at[duty.name] = time.monotonic() + duty.ask_seconds
                 self._attend(duty)
+        if self._stop.is_set():
+            return
+        try:
+            post.send_due(self.floor, self._stop)
+        except Exception:
+            log.exception("Letters could not be sent.")
 
     def _attend(self, duty: Duty) -> None:
         begun = False

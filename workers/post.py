@@ -11,6 +11,7 @@ import logging
 import smtplib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ SECONDS = 10.0
 CLAIMED = timedelta(minutes=5)
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240))
 BATCH = 50
+# No letter is begun later in a round than this: other chores of the same thread wait for it.
+ROUND_SECONDS = 30.0
 NO_LONGER = "Its link was used, taken back or too old before the letter could be sent."
 GIVEN_UP = "The mail server could not be reached for more than five hours."
 # What the mail package raises for an address that no header can hold.
@@ -73,8 +76,8 @@ class Letter:
 def send_due(floor: Floor, stop: threading.Event) -> int:
     """Send the letters that are due, fifty at most; return how many were.
 
-    One connection serves them all. The round ends early when `stop` is set, or when the server
-    cannot be reached: letters that were not tried have lost nothing.
+    One connection serves them all. The round ends early when `stop` is set, after half a minute,
+    or when the server cannot be reached: letters that were not tried have lost nothing.
     """
     if not floor.settings.smtp_host:
         return 0
@@ -99,9 +102,11 @@ def send_due(floor: Floor, stop: threading.Event) -> int:
 
 
 def _letters(floor: Floor, first: Letter, stop: threading.Event) -> Iterator[Letter]:
+    over = time.monotonic() + ROUND_SECONDS
     yield first
     for _ in range(BATCH - 1):
-        following = None if stop.is_set() else _claim(floor)
+        done = stop.is_set() or time.monotonic() >= over
+        following = None if done else _claim(floor)
         if following is None:
             return
         yield following

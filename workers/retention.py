@@ -60,6 +60,10 @@ RECORDING_GONE = (
     "The recording was removed {days} days after the talk was withdrawn. Upload it again to share"
     " it."
 )
+RECORDING_TAKEN = (
+    "The recording was removed {days} days after a moderator had taken the talk away. If you get it"
+    " back, upload it again."
+)
 
 
 def let_go(floor: Floor, at: datetime | None = None) -> dict[str, int]:
@@ -72,6 +76,7 @@ def let_go(floor: Floor, at: datetime | None = None) -> dict[str, int]:
     gone["exports"] = _until_none(floor, lambda session: _exports(session, settings, moment))
     gone["comments"] = _until_none(floor, lambda session: _comments(session, settings, moment))
     gone["talks"] = _until_none(floor, lambda session: _talks(session, settings, moment))
+    gone["uploads"] = _until_none(floor, lambda session: _uploads(session, settings, moment))
     gone["audit"] = _audit(floor, moment - timedelta(days=settings.keep_audit_days))
     if any(gone.values()):
         log.info("Let go: %s.", ", ".join(f"{name} {n}" for name, n in gone.items() if n))
@@ -206,15 +211,52 @@ def _talks(session: Session, settings: Settings, at: datetime) -> int:
     for talk in talks:
         clearing.remove_later(session, clearing.keys_of(session, talk), at + AFTER_THE_ROWS)
         clearing.clear(session, talk)
-        talk.notice = RECORDING_GONE.format(days=settings.keep_withdrawn_days)
+        taken = talk.hidden_at is not None or talk.withdrawn_by != talk.author_id
+        words = RECORDING_TAKEN if taken else RECORDING_GONE
+        talk.notice = words.format(days=settings.keep_withdrawn_days)
     return len(talks)
+
+
+def _uploads(session: Session, settings: Settings, at: datetime) -> int:
+    """Let uploads go that nobody has gone on with; the draft stays, ready for another.
+
+    Their parts in the store go with the next removal of objects.
+    """
+    old = at - timedelta(days=settings.keep_uploads_days)
+    left = (
+        Upload.state == "open",
+        col(Upload.changed_at) < old,
+        # Nobody sends a part of it just now.
+        or_(col(Upload.locked_at).is_(None), col(Upload.locked_at) < old),
+    )
+    # The talk before its upload, as whoever cancels or finishes one locks them.
+    talks = session.exec(
+        select(Episode)
+        .where(col(Episode.id).in_(select(Upload.episode_id).where(*left)))
+        .order_by(col(Episode.id))
+        .limit(TALKS)
+        .with_for_update(key_share=True, skip_locked=True)
+    ).all()
+    total = 0
+    for talk in talks:
+        uploads = session.exec(
+            select(Upload).where(Upload.episode_id == talk.id, *left).with_for_update()
+        ).all()
+        clearing.remove_later(session, [upload.key for upload in uploads], at)
+        for upload in uploads:
+            session.delete(upload)
+        if uploads and talk.state == "uploading":
+            talk.state = "draft"
+        total += len(uploads)
+    return total
 
 
 def _audit(floor: Floor, before: datetime) -> int:
     gone = 0
     while True:
         with floor.database.begin() as session:
-            batch = audit.let_go(session, before)  # which writes down itself up to where
+            # Which writes down itself up to where.
+            batch = audit.let_go(session, floor.settings.secret, before)
         gone += batch
         if not batch:
             return gone

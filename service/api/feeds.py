@@ -20,7 +20,7 @@ ONE = f"/<int(max={LARGEST}):feed_id>"
 
 
 def _desk() -> Desk:
-    return Desk(me(), dare().settings, browser.network())
+    return Desk(me(), dare().settings, browser.network(), browser.token_ends())
 
 
 @blueprint.get("")
@@ -41,8 +41,7 @@ def _feed(entry: Held, *, told: bool = False) -> FeedRead:
         title=entry.title,
         mode=token.mode,
         label=token.label,
-        # A browser's session that proved itself long ago may be in somebody else's hands by now.
-        address=address if told and browser.has_proved_lately() else None,
+        address=address if told and browser.may_be_told(token.expires_at) else None,
         masked=tokens.masked(address),
         created_at=token.created_at,
         expires_at=token.expires_at,

@@ -197,7 +197,8 @@ def change(guid: UUID, json: ChangeBody) -> EpisodeRead:
     """Change what is said of one's own talk, in any state."""
     with dare().database.begin() as session:
         publishing.mine(session, me(), str(guid), lock=True)
-        publishing.save(session, me(), str(guid), _changed(_talk(session, guid), json))
+        draft = _changed(_talk(session, guid), json)
+        publishing.save(session, me(), str(guid), draft, network=network())
         return whole(session, guid)
 
 
@@ -250,7 +251,7 @@ def withdraw(guid: UUID) -> tuple[str, int]:
 def publish(guid: UUID) -> tuple[str, int]:
     """Let out a talk that was held back, as soon as it can be heard."""
     with dare().database.begin() as session:
-        publishing.publish(session, me(), str(guid))
+        publishing.publish(session, me(), str(guid), network=network())
     return "", 204
 
 

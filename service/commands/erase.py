@@ -75,10 +75,11 @@ def _one(floor: Floor, email: str, wish: Wish, *, yes: bool) -> None:
 def _again(floor: Floor, path: Path) -> None:
     """Erase everybody of a list; those whom the backup does not know are remembered all the same.
 
-    All lines are read before the first is applied, so that a broken list changes nothing.
+    All lines are read before the first is applied, so that a broken list changes nothing. Whoever
+    cannot be erased stops nobody else; they are named at the end.
     """
     wanted = [_read(line, number) for number, line in _lines(path)]
-    done = 0
+    done, refused = 0, []
     for ref, handed_over in wanted:
         try:
             erasure.erase(floor, ref, Wish(hand_over=handed_over), by=None)
@@ -87,7 +88,10 @@ def _again(floor: Floor, path: Path) -> None:
             with floor.database.begin() as session:
                 erasure.remember(session, ref, handed_over=handed_over)
         except (LastAdminError, NotNowError, PublishingError) as error:
-            raise Refusal(f"{ref}: {error}") from error
+            refused.append(f"{ref}: {error}")
+    if refused:
+        told = " ".join(refused)
+        raise Refusal(f"{done} of {len(wanted)} accounts are erased, {len(refused)} not. {told}")
     click.echo(f"{done} of {len(wanted)} accounts were here; all are erased.")
 
 

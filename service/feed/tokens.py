@@ -198,8 +198,12 @@ def rotate(
     session.flush()
 
 
-def replace(session: Session, token: FeedToken, *, secret: bytes) -> FeedToken:
+def replace(
+    session: Session, token: FeedToken, *, secret: bytes, expires_at: datetime | None = None
+) -> FeedToken:
     """Close a token that somebody else has, and return a new one of the same person and view.
+
+    It ends at `expires_at`; None is for ever.
 
     Nothing leads from the old address to the new one, or its finder would be led there too.
 
@@ -218,7 +222,7 @@ def replace(session: Session, token: FeedToken, *, secret: bytes) -> FeedToken:
         token.label,
         token.mode,
         secret=secret,
-        expires_at=token.expires_at,
+        expires_at=expires_at,
     )
 
 

@@ -4,17 +4,21 @@ Every route carries a rule, put there by one of the decorators below; `create_ap
 with a route that has none. A change needs two proofs: that the browser says the request comes from
 our own pages, and a token bound to the session. A request with a bearer token carries no cookie,
 so no other site can send it; it needs neither, but the token must be of the right scope, and no
-token opens what stewards, moderators and admins do, nor what wants a recent sign-in.
+token opens what stewards, moderators and admins do, nor what wants a recent sign-in, nor does it
+change anything but by the API.
 """
 
 import hashlib
 import hmac
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from flask import Response, abort, g, make_response, redirect, request, url_for
+from flask import Response, abort, current_app, g, make_response, redirect, request, url_for
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect
 
 from service.access import GUEST, Asker, Viewer, needs_second_factor
 from service.context import dare
@@ -27,18 +31,32 @@ COOKIE = "__Host-dare"
 VISIT = "__Host-dare-visit"
 DEVICE = "__Host-dare-device"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+# Where tokens may change something; all else that changes is a form for people at a browser.
+FOR_PROGRAMS = ("/api/", "/uploads/")
 BEARER = "Bearer "
 # What somebody may still do who has to set up a second factor first.
 ENROLMENT = frozenset({"sign_in.again", "sign_in.out"})
 OWED = "Please set up your second factor first: what you may do here needs more than a password."
 UNPROVED = "Please confirm that it is you, then do this once more. Nothing was changed."
 
+STALE = "This page is out of date or the request came from elsewhere. Nothing was changed."
+# The rules of routes that are for people who are signed in.
+FOR_PEOPLE = frozenset({"signed-in", "publisher", "steward", "moderator", "admin"})
+
 View = Callable[..., Any]
+
+
+class SignedOutError(Exception):
+    """A form of our own pages came from somebody whose session has ended since."""
+
+    def __init__(self) -> None:
+        super().__init__("You were signed out. Sign in and go on. Nothing was changed.")
 
 
 def nobody() -> None:
     """Take the request as nobody's, whatever it carries."""
     g.asker, g.by_token, g.scopes, g.found = None, False, frozenset(), None
+    g.token_ends = None
 
 
 def load() -> None:
@@ -50,13 +68,24 @@ def load() -> None:
         g.by_token = True
         with dare().database.begin() as session:
             token = tokens.find(session, header.removeprefix(BEARER).strip())
-        if token is not None:
-            g.asker, g.scopes = token.asker, token.scopes
+        if token is not None and _counts(token):
+            g.asker, g.scopes, g.token_ends = token.asker, token.scopes, token.expires_at
     elif cookie:
         with dare().database.begin() as session:
             g.found = sessions.find(session, cookie)
         if g.found is not None:
             g.asker = g.found.asker
+
+
+def _counts(token: tokens.Found) -> bool:
+    """Whether a living token says here whose the request is.
+
+    Not where sign-in providers vouch for its owner no more; nor on what is open to all when it may
+    not read, since such a route shows its asker more than it shows nobody.
+    """
+    blind = request.method in SAFE and rule_of(request.endpoint) == "open"
+    may_look = not blind or "read" in token.scopes
+    return may_look and not token.is_paused(dare().settings)
 
 
 def network() -> str:
@@ -75,11 +104,30 @@ def shows_something() -> bool:
 
 
 def has_proved_lately() -> bool:
-    """Whether this request may be told a secret of its asker's: as `recent`, or it is a program's.
+    """Whether this browser may be told a secret of its asker's, as with `recent`.
 
     For routes that do more than tell it, and so do not want a recent sign-in as a whole.
     """
-    return bool(g.by_token) or (g.found is not None and g.found.is_recent())
+    return g.found is not None and g.found.is_recent()
+
+
+def may_be_told(until: datetime | None) -> bool:
+    """Whether this request may be told an address that opens talks until then; None is for ever.
+
+    A browser's session that proved itself long ago may be in somebody else's hands by now. A token
+    is told what it may read anyhow, for as long as it lives itself.
+    """
+    if not g.by_token:
+        return has_proved_lately()
+    ends = token_ends()
+    lasts = ends is None or (until is not None and until <= ends)
+    return lasts and {"read", "take-part"} <= g.scopes
+
+
+def token_ends() -> datetime | None:
+    """Return when this request's token runs out; None for a browser, and a token without end."""
+    ends: datetime | None = g.token_ends
+    return ends
 
 
 def session_key() -> str:
@@ -89,10 +137,13 @@ def session_key() -> str:
 
 def why_not_by_token(rule: str | None) -> str | None:
     """Return why this request's token may not do this, or None when it may, or there is none."""
-    if not g.by_token or g.asker is None or rule in {None, "open", "keyed"}:
+    if not g.by_token or g.asker is None or rule in {None, "keyed"}:
         return None
-    if rule in {"steward", "moderator", "admin"} or request.endpoint in _recent:
+    for_people = request.method not in SAFE and not request.path.startswith(FOR_PROGRAMS)
+    if for_people or rule in {"steward", "moderator", "admin"} or request.endpoint in _recent:
         return "No token may do this: sign in with a browser."
+    if rule == "open":
+        return None  # whoever asks; see `_counts`
     needed = "read" if request.method in SAFE else "publish" if rule == "publisher" else "take-part"
     return None if needed in g.scopes else f"This token lacks the scope {needed!r}."
 
@@ -155,18 +206,49 @@ def local_path(wanted: str) -> str:
 
 
 def check_origin_of_change() -> str | None:
-    """Return why an unsafe request must be refused, or None when both proofs hold."""
+    """Return why an unsafe request must be refused, or None when both proofs hold.
+
+    Raises:
+        SignedOutError: it comes from a page of ours, and the session that it was made for is over.
+    """
     if request.method in SAFE or g.by_token or rule_of(request.endpoint) == "keyed":
         return None
-    stale = "This page is out of date or the request came from elsewhere. Nothing was changed."
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None and site != "same-origin":
-        return stale
+        return STALE
     origin = request.headers.get("Origin")
     if site is None and origin is not None and origin != dare().settings.origin:
-        return stale
-    given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
-    return None if hmac.compare_digest(given.encode(), csrf_token().encode()) else stale
+        return STALE
+    ours = site is not None or origin is not None
+    over = ours and asker() is None and rule_of(request.endpoint) in FOR_PEOPLE
+    try:
+        given = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    except RequestEntityTooLarge:
+        # Nobody may send much; who was somebody a moment ago is told the reason of that.
+        if over:
+            raise SignedOutError from None
+        raise
+    if hmac.compare_digest(given.encode(), csrf_token().encode()):
+        return None
+    if over:
+        raise SignedOutError
+    return STALE
+
+
+def came_from() -> str | None:
+    """Return the page of ours that this request was sent from; None for all that is no such."""
+    try:
+        there = urlsplit(request.referrer or "")
+    except ValueError:
+        return None
+    if f"{there.scheme}://{there.netloc}" != dare().settings.origin:
+        return None
+    try:
+        # A page that answered a form cannot be opened again at its address.
+        current_app.create_url_adapter(request).match(there.path, method="GET")  # type: ignore[union-attr]
+    except (HTTPException, RequestRedirect):
+        return None
+    return local_path(f"{there.path}?{there.query}" if there.query else there.path)
 
 
 def keep_cookies(response: Response) -> Response:

@@ -163,11 +163,11 @@ def count(session: Session) -> int:
 
 
 def signed_in(person: Person | None, password: str, *, local: bool = True) -> bool:
-    """Whether the password opens this account; as slow for nobody as for somebody.
+    """Whether the password is this account's, be it closed or not; as slow for nobody.
 
     `local` says whether passwords open accounts at all; without it, those for emergencies alone.
     """
-    opens = person and person.disabled_at is None and (local or person.emergency)
+    opens = person and person.erased_at is None and (local or person.emergency)
     stored = person.password_hash if person and opens else None
     return passwords.matches(stored, password)
 

@@ -26,6 +26,13 @@ PATIENCE = timedelta(minutes=10)
 TRIES = 5
 
 
+class ClosedError(Exception):
+    """The password is right, and the account is closed; the message may be shown."""
+
+    def __init__(self) -> None:
+        super().__init__("This account is closed. Ask whoever looks after this service.")
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a proof comes from: the network, and the device cookie that came along."""
@@ -42,6 +49,7 @@ def by_password(floor: Floor, email: str, password: str, place: Place) -> Person
     Raises:
         TooFastError: too many were wrong; see `attempts.begin`.
         TooBusyError: no turn to hash within two seconds; the try does not count.
+        ClosedError: both are right, and the account is closed. Counted like a wrong password.
     """
     with floor.database.begin() as session:
         person = people.by_email(session, email)
@@ -58,6 +66,12 @@ def by_password(floor: Floor, email: str, password: str, place: Place) -> Person
         if not opened or person is None:
             attempts.failed(session, person, place.network, step="password")
             return None
+        closed = session.get_one(Person, person.id).disabled_at is not None
+        if closed:
+            attempts.failed(session, person, place.network, step="password")
+    if closed:
+        raise ClosedError
+    with floor.database.begin() as session:
         known = session.get_one(Person, person.id)
         _tell_of_guesses(session, known, attempts.elsewhere(session, attempt, known.signed_in_at))
         attempts.succeeded(session, attempt)

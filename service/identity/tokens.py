@@ -4,25 +4,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from service.access import Asker
 from service.identity import askers
 from service.identity.secrets import fresh, key_of
+from storage.leavers import pauses_at
 from storage.models import SCOPES, AccessToken, Person, now
+from storage.settings import Settings
 
 PREFIX = "dare_"
 LIFE = timedelta(days=365)
 GRAIN = timedelta(minutes=5)
+MOST_TOKENS = 50
 
 
 @dataclass(frozen=True)
 class Found:
-    """A living token: whose it is, and what it may do."""
+    """A living token: whose it is, what it may do, and until when; None is without end."""
 
     asker: Asker
     scopes: frozenset[str]
+    expires_at: datetime | None
+    person: Person
+
+    def is_paused(self, settings: Settings) -> bool:
+        """Whether its owner has left, as far as sign-in providers tell; as with their feeds."""
+        since = pauses_at(settings, self.person)
+        return since is not None and since <= now()
 
 
 class TokenError(ValueError):
@@ -40,13 +51,17 @@ def issue(
     """Make a token; the secret is returned once and never stored.
 
     Raises:
-        TokenError: no scope or an unknown one, or a life of less than a day or more than a year.
+        TokenError: no scope or an unknown one, a life of less than a day or more than a year, or
+            the person holds as many as one may.
     """
     wanted = [scope for scope in SCOPES if scope in set(scopes)]
     if not wanted or len(set(scopes)) != len(wanted):
         raise TokenError(f"A token may do one or more of: {', '.join(SCOPES)}.")
     if not timedelta(days=1) <= life <= LIFE:
         raise TokenError("A token lives for a day at least and a year at most.")
+    held = select(func.count()).select_from(AccessToken)
+    if session.exec(held.where(_living(person_id))).one() >= MOST_TOKENS:
+        raise TokenError(f"{MOST_TOKENS} tokens are the most. Revoke one you no longer use.")
     secret = PREFIX + fresh()
     token = AccessToken(
         person_id=person_id,
@@ -76,7 +91,17 @@ def find(session: Session, secret: str, at: datetime | None = None) -> Found | N
         return None
     if token.used_at is None or moment - token.used_at > GRAIN:
         token.used_at = moment
-    return Found(askers.asker_from(person, *standing), frozenset(token.scopes))
+    asker = askers.asker_from(person, *standing)
+    return Found(asker, frozenset(token.scopes), token.expires_at, person)
+
+
+def _living(person_id: int) -> ColumnElement[bool]:
+    """Return the condition of a person's tokens that are neither revoked nor run out."""
+    return and_(
+        col(AccessToken.person_id) == person_id,
+        col(AccessToken.revoked_at).is_(None),
+        or_(col(AccessToken.expires_at).is_(None), col(AccessToken.expires_at) > now()),
+    )
 
 
 def mine(session: Session, person_id: int) -> list[AccessToken]:
@@ -84,7 +109,7 @@ def mine(session: Session, person_id: int) -> list[AccessToken]:
     return list(
         session.exec(
             select(AccessToken)
-            .where(AccessToken.person_id == person_id, col(AccessToken.revoked_at).is_(None))
+            .where(_living(person_id))
             .order_by(col(AccessToken.id).desc())
         )
     )

@@ -3,7 +3,7 @@
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from service import catalogue, limits
+from service import access, catalogue, limits
 from service.access import Asker
 from service.moderation import things
 from service.moderation.things import Thing
@@ -101,7 +101,7 @@ def _told(words: str) -> tuple[str, dict[str, str]]:
 
 def _seen(session: Session, asker: Asker, guid: str, comment_id: int | None) -> Thing:
     episode = catalogue.find(session, asker, guid)
-    if episode is None or episode.published_at is None:
+    if episode is None or not access.was_out(episode):
         raise NotThereError
     return things.on(session, episode, comment_id)
 

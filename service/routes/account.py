@@ -70,9 +70,11 @@ def _page(
     )
 
 
-def _mine(session: Session) -> Person:
-    person = session.get(Person, me().id)
-    if person is None:
+def _mine(session: Session, *, lock: bool = False) -> Person:
+    """Return one's own row; with `lock` to change it, so that erasing waits and then empties it."""
+    held = {"key_share": True} if lock else None
+    person = session.get(Person, me().id, with_for_update=held)
+    if person is None or person.erased_at is not None:
         abort(404)
     return person
 
@@ -90,7 +92,7 @@ def save() -> Response | tuple[str, int]:
     typed = request.form.to_dict()
     try:
         with dare().database.begin() as session:
-            person = _mine(session)
+            person = _mine(session, lock=True)
             person.name = people.clean_name(typed.get("name", ""))
             person.department = one_line(typed.get("department", ""))[:120] or None
             person.about = many_lines(typed.get("about", ""))[:2000]
@@ -109,7 +111,7 @@ def theme() -> Response:
     if chosen not in THEMES:
         abort(422, "Choose light, dark or as the device.")
     with dare().database.begin() as session:
-        _mine(session).theme = chosen
+        _mine(session, lock=True).theme = chosen
     return redirect(url_for("account.show"), 303)
 
 
@@ -136,7 +138,7 @@ def password() -> Answer:
     except PersonError as error:
         return _refused(person, "new", str(error)), 422
     with floor.database.begin() as session:
-        owner = _mine(session)
+        owner = _mine(session, lock=True)
         people.change_password(
             session, owner, stored, but=browser.session_key(), network=browser.network()
         )

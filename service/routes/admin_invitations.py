@@ -71,8 +71,14 @@ def create() -> Answer:
     except PublishingError as error:
         with dare().database.begin() as session:
             return _page(session, errors=error.errors, typed=typed), 422
-    if letters.possible(settings):
+    known = [one.address for one in made if one.known]
+    made = [one for one in made if not one.known]
+    if known:
+        verb = "has" if len(known) == 1 else "have"
+        note("plain", f"{', '.join(known)} {verb} an account here already.")
+    if letters.possible(settings) and made:
         note("good", f"{counted(len(made), 'letter')} on the way.")
+    if letters.possible(settings) or not made:
         return redirect(url_for("admin_invitations.index"), 303)
     with dare().database.begin() as session:
         return _page(session, made=made), 200, {"Cache-Control": "no-store"}

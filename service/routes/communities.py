@@ -1,10 +1,13 @@
 """Communities: find one, join it, look after it."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, redirect, render_template, request, url_for
 from sqlmodel import Session, col
 from werkzeug import Response
 
 from service import access, catalogue, communities, invitations, letters, memberships
+from service.communities import Place
 from service.context import dare
 from service.failures import note
 from service.identity.browser import me, network, signed_in, steward
@@ -41,17 +44,29 @@ def show(slug: str) -> str:
 def _show(session: Session, slug: str, errors: dict[str, str], typed: dict[str, str]) -> str:
     place = communities.place(session, me(), slug)
     here = catalogue.in_community(place.id)
+    at_home = catalogue.shows(session, me(), col(Show.community_id) == place.id)
     return render_template(
         "communities/show.html",
         community=place,
         may_see_members=access.may_see_members(me(), place.id),
         stewards=memberships.stewards(session, place.id),
-        shows=catalogue.shows(session, me(), col(Show.community_id) == place.id),
+        shows=at_home,
+        share_url=_share_url(place, at_home),
         top=catalogue.top(session, me(), limit=FEW, within=here).rows,
         newest=catalogue.newest(session, me(), limit=FEW, within=here).rows,
         errors=errors,
         typed=typed,
     )
+
+
+def _share_url(place: Place, at_home: Sequence[Show]) -> str | None:
+    """Return where to share a talk of this community: in one's own show here, or a new one."""
+    own = next((show for show in at_home if access.may_edit_show(me(), show)), None)
+    if own is not None:
+        return url_for("studio.index", show=own.slug)
+    if me().may_publish and place.belongs:
+        return url_for("shows.new", community=place.slug)
+    return None
 
 
 @blueprint.post("/<slug>/join")

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 
-from service import catalogue, discussion, limits, listening
+from service import catalogue, discussion, limits, listening, visibility
 from service.access import Asker
 from service.catalogue import Talk
 from service.context import dare, told
@@ -19,7 +19,7 @@ from service.moderation.things import Thing
 from service.publishing import PublishingError
 from service.rating import ledger
 from service.rating.ledger import RatingError
-from storage.models import HEARABLE, Episode
+from storage.models import HEARABLE, Episode, Show
 
 blueprint = Blueprint("episodes", __name__, url_prefix="/episodes")
 
@@ -65,6 +65,13 @@ def _for_colleagues(session: Session, talk: Talk) -> dict[str, Any]:
     episode = session.get_one(Episode, talk.row.id)
     threads = discussion.comments(session, asker, episode.id)
     return {
+        "heard_by": visibility.audience_in_words(
+            session,
+            asker,
+            session.get_one(Show, episode.show_id),
+            episode.audience,
+            dare().settings.organisation,
+        ),
         "comments": threads,
         "comment_count": discussion.count(threads),
         "standing": things.standing_of(episode),
@@ -94,7 +101,7 @@ def _panels(
 ) -> dict[int, caseload.Panel]:
     """Return what this person can do as a moderator, to the talk (0) and to each comment."""
     standings = {0: things.standing_of(episode)} if talk.may_moderate else {}
-    if episode.published_at is None:
+    if not access.was_out(episode):
         return {}
     said = (comment for thread in threads for comment in (thread, *thread.replies))
     standings |= {comment.id: comment.standing for comment in said if comment.may_moderate}

@@ -79,7 +79,9 @@ def _heard(session: Session, ref: str, key: str, guid: UUID) -> Episode | Respon
         select(Episode, listed(opened.asker)).where(col(Episode.guid) == guid)
     ).one_or_none()
     episode, may = row or (None, False)
-    if episode is None or (episode.published_at is not None and not may):
+    # Retention makes a withdrawn talk a draft again; to an app it has gone all the same.
+    was_out = episode is not None and bool(episode.published_at or episode.withdrawn_at)
+    if episode is None or (was_out and not may):
         return refusal(410, GONE)
     return episode if may else refusal(404, NOT_READY)
 

@@ -1,5 +1,6 @@
 """Shows: read one, start one, change one's own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -48,7 +49,7 @@ def _facts(session: Session, found: Show) -> dict[str, Any]:
     owner = session.get(Person, found.owner_id)
     mine = isinstance(who, Asker) and access.may_edit_show(who, found)
     heard_by = ""
-    if isinstance(who, Asker) and found.visibility != "organisation":
+    if isinstance(who, Asker):
         organisation = dare().settings.organisation
         heard_by = visibility.audience_in_words(session, who, found, None, organisation)
     return {
@@ -68,7 +69,11 @@ def _facts(session: Session, found: Show) -> dict[str, Any]:
 def new() -> str:
     """Offer the form for a new show."""
     with dare().database.begin() as session:
-        return _new(session, {}, {"community": request.args.get("community", "")[:80]})
+        preset = shows.preset(session, me(), request.args.get("community", "")[:80])
+        typed = {"community": preset.community}
+        if preset.visibility:
+            typed["visibility"] = preset.visibility
+        return _new(session, {}, typed, preset.communities)
 
 
 @blueprint.post("/")
@@ -98,7 +103,12 @@ def _about() -> About:
     )
 
 
-def _new(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str:
+def _new(
+    session: Session,
+    errors: dict[str, str],
+    typed: dict[str, str],
+    ticked: Sequence[str] | None = None,
+) -> str:
     offered = visibility.options(session, me(), None)
     return render_template(
         "shows/new.html",
@@ -107,7 +117,7 @@ def _new(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str
         public_talks=_public(),
         errors=errors,
         typed=typed,
-        ticked=request.form.getlist("communities"),
+        ticked=request.form.getlist("communities") if ticked is None else ticked,
     )
 
 

@@ -7,7 +7,7 @@ from service.context import dare
 from service.failures import note
 from service.identity import browser, proof, sessions, vouching
 from service.identity.browser import asker, local_path, me, open_to_all, signed_in
-from service.identity.proof import Place
+from service.identity.proof import ClosedError, Place
 from service.limits import TooFastError
 from storage import audit
 from storage.models import Person
@@ -35,6 +35,8 @@ def index() -> Answer:
         person = proof.by_password(dare(), email, password, _place())
     except TooFastError as error:
         return _door(wanted, error=str(error), email=email), 429, _after(error)
+    except ClosedError as error:
+        return _door(wanted, error=str(error), email=email), 422
     if person is None:
         return _door(wanted, error=WRONG, email=email), 422
     if person.totp_at is not None:

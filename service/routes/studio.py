@@ -1,5 +1,6 @@
 """The studio: drafts, uploads, one's own talks."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +10,11 @@ from werkzeug import Response as AnyResponse
 from werkzeug.datastructures import FileStorage
 
 from service import catalogue, publishing, reviewing, visibility
-from service.catalogue import PersonLink, Talk
+from service.catalogue import PersonLink
 from service.context import dare, told
 from service.failures import note
 from service.identity.browser import me, network, publisher
-from service.publishing import Draft, NotThereError, PublishingError
+from service.publishing import Draft, NotThereError, PublishingError, WidensError
 from service.uploads import receiving
 from service.uploads.receiving import UploadError
 from storage.models import Episode, Show
@@ -44,23 +45,33 @@ LANGUAGES = [
 def index() -> str:
     """Offer a new talk and list one's own."""
     with dare().database.begin() as session:
-        return _index(session, {}, {"title": request.args.get("title", "")[:200]})
+        wished = {name: request.args.get(name, "")[:200] for name in ("title", "show")}
+        return _index(session, {}, wished)
 
 
 def _index(session: Session, errors: dict[str, str], typed: dict[str, str]) -> str:
     mine = catalogue.mine(session, me())
     rows = [row for row in mine if not row.withdrawn]
     done = [row for row in rows if row.published_at and row.state == "complete"]
+    own = publishing.shows_to_publish_in(session, me())
     return render_template(
         "studio/index.html",
         drafts=[row for row in rows if row not in done],
         published=done,
         withdrawn=[row for row in mine if row.withdrawn],
-        shows=publishing.shows_to_publish_in(session, me()),
+        shows=_choices(session, own),
+        everyone=visibility.everyone(dare().settings.organisation),
         languages=LANGUAGES,
         errors=errors,
         typed=typed,
     )
+
+
+def _choices(session: Session, offered: Sequence[Show]) -> list[tuple[str, str]]:
+    """Return shows to choose from, each with who will hear a talk in it."""
+    organisation = dare().settings.organisation
+    heard = visibility.audiences_in_words(session, me(), offered, organisation)
+    return [(show.slug, f"{show.title} ({heard[show.slug]})") for show in offered]
 
 
 def _draft() -> Draft:
@@ -95,6 +106,7 @@ def _edit(
     typed: dict[str, str],
     *,
     meant: list[PersonLink] | None = None,
+    wider: WidensError | None = None,
 ) -> str:
     episode = publishing.mine(session, me(), guid)
     talk = catalogue.talk(session, me(), guid)
@@ -113,7 +125,8 @@ def _edit(
             # other.
             "language": episode.language,
         },
-        shows=_shows(session, talk),
+        shows=_choices(session, _shows(session, episode)),
+        wider=wider and {"slug": wider.show.slug, "heard_by": _opened_to(session, wider)},
         **_audience(session, episode, typed),
         reviewers=reviewing.of_talk(session, episode),
         meant=meant or [],
@@ -132,10 +145,17 @@ def _edit(
     )
 
 
-def _shows(session: Session, talk: Talk) -> list[Any]:
+def _shows(session: Session, episode: Episode) -> list[Show]:
     """Return the shows that the talk may stand in: its author's own, and the one it stands in."""
     own = publishing.shows_to_publish_in(session, me())
-    return own if talk.row.show.slug in {show.slug for show in own} else [talk.row.show, *own]
+    if episode.show_id in {show.id for show in own}:
+        return own
+    return [session.get_one(Show, episode.show_id), *own]
+
+
+def _opened_to(session: Session, error: WidensError) -> str:
+    organisation = dare().settings.organisation
+    return visibility.audience_in_words(session, me(), error.show, error.narrowed, organisation)
 
 
 def _audience(session: Session, episode: Episode, typed: dict[str, str]) -> dict[str, Any]:
@@ -149,27 +169,46 @@ def _audience(session: Session, episode: Episode, typed: dict[str, str]) -> dict
     elif episode.hidden_at is not None:
         words = "nobody, a moderator has hidden it"
     asked = "narrow" in typed
+    named = [one.slug for one in offered if one.chosen]
     return {
         "heard_by": words,
         "audience": offered,
         "narrowed": typed["narrow"] == "yes" if asked else episode.audience is not None,
-        "ticked": request.form.getlist("communities")
-        if asked
-        else [one.slug for one in offered if one.chosen],
+        "ticked": request.form.getlist("communities") if asked else named,
+        "narrowed_to": _key(None if episode.audience is None else named),
     }
+
+
+def _key(communities: Sequence[str] | None) -> str:
+    """Return a narrowing as one word, which a form brings back to say what it was made for."""
+    return "all" if communities is None else "only " + " ".join(sorted(set(communities)))
+
+
+def _ticked() -> list[str] | None:
+    return request.form.getlist("communities") if request.form.get("narrow") == "yes" else None
 
 
 @blueprint.post("/<uuid:guid>")
 @publisher
 def save(guid: Any) -> AnyResponse | tuple[str, int]:
     """Save what was said of a talk."""
-    with dare().database.begin() as session:
-        try:
-            publishing.save(session, me(), str(guid), _draft())
-        except PublishingError as error:
-            session.rollback()
-            with dare().database.begin() as fresh:
-                return _edit(fresh, str(guid), error.errors, request.form.to_dict()), 422
+    typed = request.form.to_dict()
+    try:
+        with dare().database.begin() as session:
+            yes = typed.get("widen", "")
+            draft = _draft()
+            episode = publishing.save(session, me(), str(guid), draft, widen=yes, network=network())
+            # One form says what a talk is and for whom, so that sending it loses nothing. Whom it
+            # is for counts only where it was changed: a page left open says what was.
+            if "narrow" in typed and typed.get("narrowed_to") != _key(_ticked()):
+                visibility.narrow(session, me(), episode, _ticked(), network=network())
+    except WidensError as error:
+        with dare().database.begin() as session:
+            words = f"This opens it to {_opened_to(session, error)}. Save again to move it there."
+            return _edit(session, str(guid), {"show": words}, typed, wider=error), 422
+    except PublishingError as error:
+        with dare().database.begin() as session:
+            return _edit(session, str(guid), error.errors, typed), 422
     note("good", "Saved.")
     return redirect(url_for("studio.edit", guid=guid), 303)
 
@@ -247,11 +286,10 @@ def publish(guid: Any) -> AnyResponse:
 @publisher
 def narrow(guid: Any) -> AnyResponse | tuple[str, int]:
     """Narrow one's own talk to communities, or open it to all who may see its show."""
-    chosen = request.form.getlist("communities") if request.form.get("narrow") == "yes" else None
     try:
         with dare().database.begin() as session:
             episode = publishing.mine(session, me(), str(guid))
-            visibility.narrow(session, me(), episode, chosen, network=network())
+            visibility.narrow(session, me(), episode, _ticked(), network=network())
     except PublishingError as error:
         with dare().database.begin() as session:
             return _edit(session, str(guid), error.errors, request.form.to_dict()), 422

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from sqlmodel import col, func, select
 
-from service import audit_log, directory, spreadsheet
+from service import audit_log, directory, personal_links, spreadsheet
 from service.app import create_app, floor_of
 from service.feed import channel, tokens
 from service.identity import passwords, sessions
@@ -415,6 +415,22 @@ def test_people_are_invited_and_invitations_taken_back(admin, session):
     assert admin.post("/admin/invitations/take-back", invitation="x").status_code == 404
 
 
+def test_who_has_an_account_is_not_invited_again_and_an_admin_is_told(admin, session, bo):
+    home = factories.community(session, "Pumps")
+    session.commit()
+    said = page(admin.post("/admin/invitations/", addresses=f"{bo.email}\ncy@example.org"))
+    assert "bo@example.org has an account here already." in said
+    assert said.count('class="address"') == 1
+    assert [link.email for link in session.exec(select(PersonalLink))] == ["cy@example.org"]
+    answer = admin.post("/admin/invitations/", addresses=bo.email)
+    assert answer.status_code == 303
+    assert "has an account here already" in page(admin.get(answer.headers["Location"]))
+    page(admin.post("/admin/invitations/", addresses=bo.email, community=home.slug))
+    listed = page(admin.get("/admin/invitations/"))
+    assert "bo@example.org" not in listed
+    assert "cy@example.org" in listed
+
+
 def test_what_cannot_be_invited_is_said_beside_its_field(admin, session):
     said = page(admin.post("/admin/invitations/", addresses="not an address"), 422)
     assert "No e-mail address" in said
@@ -591,6 +607,56 @@ def test_names_of_erased_people_stand_nowhere_in_the_log(admin, session, bo):
     assert "Bo Chen" not in said
 
 
+def test_the_log_speaks_of_things_by_the_names_that_an_admin_may_know(
+    admin, settings, session, ada, bo
+):
+    home = factories.community(session, "Board room")
+    inner = factories.show(
+        session, bo, "Secret show", visibility="communities", audience=[home.id]
+    )
+    shown = factories.episode(session, factories.show(session, bo, "Field notes"), "Two noises")
+    kept = factories.episode(session, inner, "Secret papers")
+    link = personal_links.make(
+        session, settings, "invitation", email="cy@example.org", life=timedelta(1)
+    )
+    gone = "f0" * 32
+    for act, kind, subject, facts in (
+        ("visibility-changed", "episode", shown.guid, {"before": None, "after": [home.id]}),
+        ("review-asked", "episode", kept.guid, {"person": str(bo.ref)}),
+        ("visibility-changed", "show", inner.guid, {"communities": [home.id]}),
+        ("invited", "invitation", link.row.key, {"community": home.slug, "role": "learner"}),
+        ("account-made", "person", bo.ref, {"invitation": gone}),
+        ("invitation-taken-back", "invitation", gone, {}),
+        ("token-made", "token", 1, {}),
+        ("community-changed", "community", home.slug, {}),
+    ):
+        audit.record(
+            session, act, actor=str(ada.ref), subject_kind=kind, subject=str(subject), **facts
+        )
+    session.commit()
+    said = page(admin.get(f"/admin/log/?actor={ada.email}"))
+    texts = re.sub(r"<[^>]*>", " ", said)
+    for words in (
+        "talk “Two noises”",
+        "a talk",
+        "a show",
+        "invitation of cy@example.org",
+        "an invitation",
+        "an access token",
+        "community Board room",
+        "f0f0f0f0f0f0…",
+    ):
+        assert words in texts, words
+    facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", said))
+    assert facts["before"] == "whoever may see its show"
+    assert facts["after"] == facts["communities"] == facts["community"] == "Board room"
+    assert facts["person"] == "Bo Chen"
+    assert "Secret" not in said
+    assert str(shown.guid) not in texts
+    assert gone not in texts
+    assert said.index("<dt>before</dt>") < said.index("<dt>after</dt>")
+
+
 def rows_of(answer):
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
@@ -712,6 +778,7 @@ def test_s72_settings_are_shown_with_their_source_and_without_secrets(admin, set
     assert [name for name, secret in secrets.items() if secret in said] == []
     assert password not in said
     assert "••••" in said
+    assert f"<dt><code>DARE_BASE_URL</code></dt><dd><code>{settings.origin}</code>" in said
 
 
 def test_a_provider_is_asked_only_by_the_button_and_its_silence_is_told(

@@ -291,6 +291,8 @@ def test_a_steward_invites_by_address(session, steward, ana, bo, group):
     assert len(links) == 2
     page = words_of(steward.get("/communities/water/members"))
     assert "new@x.org" in page
+    assert bo.name in page
+    assert bo.email not in page
     key = re.search(r'name="invitation" value="([^"]*)"', page)[1]
     steward.post("/communities/water/members/invitations/removal", invitation=key)
     again = steward.post("/communities/water/members/invitations/removal", invitation=key)

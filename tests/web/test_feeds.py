@@ -554,7 +554,8 @@ def test_who_no_provider_vouches_for_any_more_is_paused_and_comes_back(
 
 def test_a_pause_that_lasts_becomes_an_end_until_somebody_comes_back(session, listener, stage):
     change(session, stage.person, disabled_at=now() - timedelta(days=29))
-    assert listener.get(stage.address).status_code == 403
+    paused = listener.get(stage.address)
+    assert (paused.status_code, paused.text) == (403, "This account is closed.\n")
     change(session, stage.person, disabled_at=now() - timedelta(days=31))
     assert listener.get(stage.address).status_code == 410
     change(session, stage.person, disabled_at=None)

@@ -4,6 +4,7 @@ import pytest
 from sqlmodel import select
 
 from service.identity import sessions
+from service.identity.browser import STALE
 from service.identity.secrets import key_of
 from storage.models import AccessToken, Audit, Session, now
 from tests import factories
@@ -36,6 +37,48 @@ def test_s32_signing_out_ends_the_session_for_everybody_who_holds_the_cookie(
     assert not is_in(Visitor(application, settings, held))
     acts = session.exec(select(Audit.act)).all()
     assert acts == ["signed-out"]
+
+
+def test_who_was_signed_out_elsewhere_is_told_so_and_given_their_words_back(browser, session):
+    secret, held = browser.csrf, browser.cookie().value
+    sessions.end(session, held)
+    session.commit()
+    sent = {"csrf_token": secret, "title": "To <b>be</b> said", "password": "never shown"}
+    ours = browser.ours | {"Referer": f"{browser.origin}/studio/?show=x"}
+    told = browser.ask("POST", "/studio/", data=sent, headers=ours)
+    words = told.get_data(as_text=True)
+    assert told.status_code == 403
+    assert "You were signed out" in words
+    assert 'href="/sign-in?next=/studio/?show%3Dx"' in words
+    assert "To &lt;b&gt;be&lt;/b&gt; said" in words
+    assert "never shown" not in words
+    asked = ours | {"Accept": "application/json"}
+    problem = browser.ask("POST", "/studio/", data=sent, headers=asked)
+    assert "You were signed out" in problem.get_json(force=True)["detail"]
+
+
+@pytest.mark.parametrize("page", ["https://evil.example/studio/", "/sign-out", "http://[bad", ""])
+def test_after_signing_out_one_is_led_only_to_pages_of_ours(browser, session, page):
+    secret = browser.csrf
+    sessions.end(session, browser.cookie().value)
+    session.commit()
+    where = f"{browser.origin}{page}" if page.startswith("/") else page
+    sent = {"csrf_token": secret, "title": "x"}
+    answer = browser.ask("POST", "/studio/", data=sent, headers=browser.ours | {"Referer": where})
+    assert 'href="/sign-in"' in answer.get_data(as_text=True)
+
+
+def test_what_another_site_sends_in_a_dead_session_is_not_shown_to_anybody(browser, session):
+    secret = browser.csrf
+    sessions.end(session, browser.cookie().value)
+    session.commit()
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}, {}):
+        sent = {"csrf_token": secret, "title": "Call this number"}
+        answer = browser.ask("POST", "/studio/", data=sent, headers=headers)
+        words = answer.get_data(as_text=True)
+        assert answer.status_code == 403
+        assert STALE in words
+        assert "Call this number" not in words
 
 
 @pytest.mark.parametrize(

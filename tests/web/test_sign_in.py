@@ -49,7 +49,7 @@ def test_a_wrong_password_and_a_missing_account_read_the_same(stranger, ana, ses
     if who == "unknown":
         email = "nobody@example.org"
     if who == "disabled":
-        ana.disabled_at, password = now(), PASSWORD
+        ana.disabled_at = now()
     if who == "without a password":
         ana.password_hash, password = None, "nobody has this password"
     session.commit()
@@ -143,6 +143,20 @@ def test_next_leads_back_to_the_page_that_was_asked_for(stranger, ana):
     assert 'value="/search?q=a%20b&amp;page=2"' in stranger.get(asked).get_data(as_text=True)
     answer = stranger.sign_in(ana, next="/search?q=a%20b&page=2")
     assert answer.headers["Location"] == "/search?q=a%20b&page=2"
+
+
+def test_who_knows_the_password_of_a_closed_account_is_told_that_it_is_closed(
+    stranger, ana, session
+):
+    ana.disabled_at = now()
+    session.commit()
+    answer = stranger.sign_in(ana)
+    assert answer.status_code == 422
+    assert "This account is closed. Ask whoever" in answer.get_data(as_text=True)
+    assert session.exec(select(Session)).all() == []
+    ana.erased_at = now()
+    session.commit()
+    assert WRONG in stranger.sign_in(ana).get_data(as_text=True)
 
 
 # The first account

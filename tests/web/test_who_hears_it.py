@@ -6,7 +6,7 @@ import pytest
 from sqlmodel import select
 
 from service import limits
-from storage.models import Allowance, Episode, Notice, Review, Show
+from storage.models import Allowance, Audit, Episode, Notice, Review, Show
 from tests import factories
 from tests.web.visitors import visitor
 
@@ -297,3 +297,87 @@ def test_the_api_holds_back_narrows_and_publishes(session, program, ana, bo, wat
     assert its.put(f"{path}/audience", json={}).status_code == 422
     assert its.put(f"{path}/audience", json={"communities": None}).status_code == 204
     assert others.get(path).status_code == 200
+
+
+def moves(session):
+    return session.exec(select(Audit).where(Audit.act == "moved")).all()
+
+
+def test_moving_a_talk_to_more_people_is_asked_first_and_written_down(
+    session, author, reader, talk, ana, water
+):
+    few = factories.show(
+        session, ana, "Few", slug="few", visibility="communities", audience=[water.id]
+    )
+    session.commit()
+    page = f"/studio/{talk.guid}"
+    said = {"title": "Moved", "notes": "Not lost"}
+    assert author.post(page, **said, show="few").status_code == 303
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 404
+    words = words_of(author.post(page, title="Once more", notes="Typed", show="pumps"), 422)
+    assert "This opens it to everyone in Our house." in words
+    assert 'name="widen" value="pumps"' in words
+    assert "Typed</textarea>" in words
+    assert author.post(page, **said, show="pumps", widen="few").status_code == 422
+    session.refresh(talk)
+    assert talk.show_id == few.id
+    assert author.post(page, **said, show="pumps", widen="pumps").status_code == 303
+    assert reader.get(f"/episodes/{talk.guid}").status_code == 200
+    session.rollback()
+    assert len(moves(session)) == 2
+    assert moves(session)[1].facts["before"] == str(few.guid)
+
+
+def test_one_form_saves_what_a_talk_is_and_for_whom(session, author, talk, water):
+    page = f"/studio/{talk.guid}"
+    words = words_of(author.get(page))
+    before = re.search(r'name="narrowed_to" value="([^"]*)" form="about"', words)[1]
+    typed = {"notes": "Typed before the button", "show": "pumps", "narrowed_to": before}
+    author.post(page, title="One", narrow="yes", communities="water", **typed)
+    session.refresh(talk)
+    assert (talk.notes, talk.audience) == ("Typed before the button", [water.id])
+    stale = typed | {"narrowed_to": "all", "notes": "Later"}
+    author.post(page, title="One", narrow="no", **stale)
+    session.refresh(talk)
+    assert (talk.notes, talk.audience) == ("Later", [water.id])
+    refused = author.post(page, title="One", narrow="yes", **typed)
+    assert "Choose at least one community." in words_of(refused, 422)
+    assert "Typed before the button" in refused.get_data(as_text=True)
+
+
+def test_sharing_from_a_show_or_community_leads_into_it_and_names_who_hears_it(
+    session, author, reader, talk, ana, water
+):
+    factories.show(
+        session, ana, "Board papers", slug="papers", community_id=water.id,
+        visibility="communities", audience=[water.id],
+    )  # fmt: skip
+    session.commit()
+    for path in ("/shows/papers", "/communities/water"):
+        assert 'href="/studio/?show=papers"' in words_of(author.get(path)), path
+    words = words_of(author.get("/studio/?show=papers"))
+    assert '<option value="papers" selected>Board papers (the members of Water)' in words
+    assert "Pumps (everyone in Our house)" in words
+    assert "Board papers (the members of Water)" in words_of(author.get(f"/studio/{talk.guid}"))
+    assert "/studio/" not in words_of(reader.get("/shows/pumps"))
+
+
+def test_a_show_of_a_hidden_community_begins_with_its_members_alone(session, author, ana):
+    board = factories.community(session, "Board", slug="board", joining="group")
+    factories.member(session, board, ana)
+    session.commit()
+    words = words_of(author.get("/shows/new?community=board"))
+    assert re.search(r'value="communities" checked', words)
+    assert ticked(words) == ["board"]
+    words = words_of(author.get("/shows/new?community=water"))
+    assert re.search(r'value="organisation" checked', words)
+    assert ticked(words) == []
+
+
+def test_the_pages_of_talk_and_show_always_say_for_whom_they_are(session, author, reader, talk):
+    for path in (f"/episodes/{talk.guid}", "/shows/pumps"):
+        assert "<span>for everyone in Our house</span>" in words_of(reader.get(path)), path
+    words = words_of(reader.get(f"/episodes/{talk.guid}"))
+    assert "Read by whoever hears the talk: everyone in Our house." in words
+    author.post(f"/studio/{talk.guid}/audience", narrow="yes", communities="water")
+    assert "<span>for the members of Water</span>" in words_of(author.get(f"/episodes/{talk.guid}"))

@@ -24,7 +24,9 @@ export async function reason(response) {
     const told = await response.json().catch(() => ({}));
     return Object.values(told.errors ?? {})[0] ?? told.detail ?? told.title ?? `Status ${response.status}.`;
   }
-  const found = (await page(response)).querySelector('main .field-error, main .lead, main h1');
+  const told = await page(response);
+  // The sentence before the heading, which says less, wherever the two stand.
+  const found = ['.field-error', '.lead', 'h1'].map((part) => told.querySelector(`main ${part}`)).find(Boolean);
   return found?.textContent.trim() ?? `Status ${response.status}.`;
 }
 

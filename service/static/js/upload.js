@@ -274,9 +274,12 @@ async function saveNow() {
   if (!words || !unsaved) return;
   const line = words.querySelector('[data-saved]');
   unsaved = false;
+  const typed = new URLSearchParams(new FormData(words));
+  // Ticked, not yet said: for whom it is waits for a button, and so does opening it to more people.
+  for (const name of ['narrow', 'narrowed_to', 'communities', 'widen']) typed.delete(name);
   try {
     const response = await fetch(words.getAttribute('action'), {
-      method: 'POST', body: new URLSearchParams(new FormData(words)),
+      method: 'POST', body: typed,
       headers: { Accept: 'text/html', 'X-CSRF-Token': csrf() },
     });
     if (response.ok) { line.textContent = 'Saved'; return; }
@@ -290,6 +293,17 @@ words?.addEventListener('input', () => {
   words.querySelector('[data-saved]').textContent = '';
   clearTimeout(waiting);
   waiting = setTimeout(saveNow, 1000);
+});
+
+// Another form of this page sends its own fields alone: what is typed here is saved first.
+document.addEventListener('submit', async (event) => {
+  if (!words || !unsaved || event.target === words || event.defaultPrevented) return;
+  event.preventDefault();
+  await saveNow();
+  // Where that did not work, the line says why, and nothing typed is left behind.
+  const line = words.querySelector('[data-saved]');
+  if (line.textContent === 'Saved') event.target.requestSubmit(event.submitter);
+  else line.scrollIntoView({ block: 'center' });
 });
 
 // After a refusal the part with the form is renewed: the fresh one must work like the first.
