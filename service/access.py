@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlmodel import col, select
 
-from storage.models import HEARABLE, Community, Episode, Person, Review, Show
+from storage.models import HEARABLE, Community, Episode, Membership, Person, Review, Show
 
 PUBLISHERS = frozenset({"contributor", "moderator", "admin"})
 MODERATORS = frozenset({"moderator", "admin"})
@@ -282,6 +282,19 @@ def sees_show(viewer: Viewer, show: Show) -> bool:
         return viewer is not None and show.visibility == "public"
     passes = show.audience is None or bool(set(show.audience) & set(viewer.communities))
     return passes or show.owner_id == viewer.id
+
+
+def house_moderators() -> ColumnElement[bool]:
+    """Return the condition of all open accounts that moderate the whole house."""
+    return and_(col(Person.role).in_(MODERATORS), col(Person.disabled_at).is_(None))
+
+
+def stewards_of(community_id: int) -> ColumnElement[bool]:
+    """Return the condition of all open accounts that look after a community."""
+    keepers = select(Membership.person_id).where(
+        Membership.community_id == community_id, Membership.role == "steward"
+    )
+    return and_(col(Person.id).in_(keepers), col(Person.disabled_at).is_(None))
 
 
 def may_edit_show(asker: Asker, show: Show) -> bool:

@@ -109,7 +109,7 @@ def _wire_requests(app: Flask, settings: Settings) -> None:
         g.nonce = secrets.token_urlsafe(16)
         g.request_id = secrets.token_hex(6)
         # Links are built from the settings, so a forged Host can at most be asked about: refuse it.
-        if request.endpoint != "health.show" and request.host not in hosts:
+        if request.endpoint != "health.show" and request.host.lower() not in hosts:
             browser.nobody()
             abort(421)
         rule = browser.rule_of(request.endpoint)
@@ -136,7 +136,8 @@ def _identify(app: Flask, rule: str | None) -> None:
     """Find out who asks, where that matters; a network that asks too often as nobody is refused.
 
     Raises:
-        TooFastError: see `_hold_back`.
+        TooFastError: see `_hold_back`; or it showed too many sessions and tokens that are none,
+            and this one was not good lately.
     """
     browser.nobody()
     free = request.endpoint in {"static", "health.show"}
@@ -146,9 +147,16 @@ def _identify(app: Flask, rule: str | None) -> None:
         _hold_back(app)  # before any query
     else:
         # Also where there is no such address: it must read like one that is not for this asker.
+        floods, key = app.extensions["dare-floods"], browser.shown()
+        wait = 0 if key in floods.familiar else floods.doubted.peek(browser.network())
+        if wait:
+            raise TooFastError(wait)
         browser.load()
         if browser.asker() is None:
+            floods.doubted.wait(browser.network())
             _hold_back(app)
+        else:
+            floods.familiar.note(key)
 
 
 def _hold_back(app: Flask) -> None:
@@ -174,6 +182,9 @@ def _most_bytes(settings: Settings, rule: str | None, endpoint: str | None) -> i
 def _own_hosts(settings: Settings) -> frozenset[str]:
     parts = urlsplit(settings.origin)
     hosts = {parts.netloc}
+    if parts.port is None:
+        # Some proxies name the port that goes without saying; behind TLS it is not that of http.
+        hosts.add(f"{parts.netloc}:{443 if parts.scheme == 'https' else 80}")
     if parts.hostname in LOOPBACK:
         port = parts.port or 80
         hosts |= {f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"}

@@ -3,7 +3,7 @@
 Each function runs a fixed number of queries, however many rows it returns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -501,6 +501,14 @@ def find_community(session: Session, viewer: Viewer, slug: str) -> Community | N
 def find(session: Session, viewer: Viewer, guid: str) -> Episode | None:
     """Return the episode of this guid if the asker may open its page."""
     return session.exec(select(Episode).where(Episode.guid == guid, access.visible(viewer))).first()
+
+
+def openable(session: Session, viewer: Viewer, guids: Collection[str]) -> set[str]:
+    """Return those of these talks whose pages the asker may open, by guid."""
+    found = session.exec(
+        select(Episode.guid).where(col(Episode.guid).in_(guids), access.visible(viewer))
+    )
+    return {str(guid) for guid in found}
 
 
 def talk(session: Session, viewer: Viewer, guid: str) -> Talk | None:

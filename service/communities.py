@@ -16,6 +16,7 @@ from service.publishing import (
     NotThereError,
     PublishingError,
     free_slug,
+    lock_names,
     many_lines,
     one_line,
     slug_of,
@@ -150,6 +151,7 @@ def found(
         raise NotThereError
     told = _cleaned(name, purpose, joining)
     slug = free_slug(session, Community, slug_of(told["name"], "community"))
+    _check_name_is_free(session, asker, told["name"])
     community = Community(
         slug=slug, name=told["name"], purpose=told["purpose"], joining=told["joining"]
     )
@@ -198,6 +200,9 @@ def edit(
     if guarded and changes and not access.may_found_communities(asker):
         raise PublishingError({"joining": "Only an admin can change this: please ask one."})
     changed = [field for field, value in told.items() if getattr(community, field) != value]
+    if "name" in changed:
+        lock_names(session)
+        _check_name_is_free(session, asker, told["name"], but=community.id)
     for field in changed:
         setattr(community, field, told[field])
     if changed:
@@ -215,6 +220,23 @@ def edit(
         session.exec(delete(JoinRequest).where(col(JoinRequest.community_id) == community.id))
     session.flush()
     return community
+
+
+def _check_name_is_free(session: Session, asker: Asker, name: str, but: int = 0) -> None:
+    """Check that no other community that this person may know of is called so.
+
+    One that they may not know of is passed over: refusing its name would tell of it.
+
+    Raises:
+        PublishingError: there is one, in capitals or not.
+    """
+    taken = select(Community.id).where(
+        func.lower(col(Community.name)) == func.lower(name),
+        col(Community.id) != but,
+        access.communities_listed(asker),
+    )
+    if session.exec(taken).first() is not None:
+        raise PublishingError({"name": "There is a community of this name already."})
 
 
 def _cleaned(name: str, purpose: str, joining: str) -> dict[str, str]:

@@ -63,12 +63,20 @@ def named(origin: str, url: str) -> str | None:
     return found[1] if found else None
 
 
+def code(origin: str, guid: str, title: str, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """Return the HTML that shows a talk in a frame on another page; lengths in pixels."""
+    source, name = escape(f"{origin}/embed/{guid}"), escape(title)
+    return (
+        f'<iframe src="{source}" title="{name}" width="{width}" height="{height}" '
+        'loading="lazy"></iframe>'
+    )
+
+
 def described(
     known: Card, origin: str, organisation: str, *, most_wide: int | None, most_high: int | None
 ) -> dict[str, Any]:
     """Return a talk as oEmbed describes it; `most_wide` and `most_high` in pixels."""
     width, height = min(WIDTH, most_wide or WIDTH), min(HEIGHT, most_high or HEIGHT)
-    source, title = escape(f"{origin}/embed/{known.guid}"), escape(known.title)
     told: dict[str, Any] = {
         "version": "1.0",
         "type": "rich",
@@ -78,8 +86,7 @@ def described(
         "provider_url": f"{origin}/",
         "width": width,
         "height": height,
-        "html": f'<iframe src="{source}" title="{title}" width="{width}" height="{height}" '
-        'loading="lazy"></iframe>',
+        "html": code(origin, known.guid, known.title, width, height),
     }
     if min(most_wide or ARTWORK, most_high or ARTWORK) >= ARTWORK:
         told |= {

@@ -1,17 +1,19 @@
 """Erasing somebody: in one transaction, and again after every restore.
 
 What goes is read from `storage/personal.py`; what has to be passed on or emptied is done here. The
-order of locks is that of everybody else: shows, talks, scores by number, and the person last, so
-that colleagues who rate at the same time wait a moment and never in a circle. Once the person's row
-is locked nothing new can be said in their name; had something come in between, all is begun anew.
+order of locks is that of everybody else: talks, their shows, scores by number, and the person last,
+so that colleagues who rate or edit at the same time wait a moment and never in a circle. Once the
+person's row is locked nothing new can be said in their name; had something come in between, all is
+begun anew.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, func, or_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, delete, exists, select, update
@@ -31,6 +33,8 @@ from storage.models import (
     Export,
     FeedToken,
     FeedView,
+    Mail,
+    Notice,
     Person,
     PersonalLink,
     Report,
@@ -47,7 +51,19 @@ CLOSED = "A closed show"
 # Workers that still make something of a talk notice within seconds; then its objects go.
 SOON = timedelta(hours=1)
 TRIES = 5
+# One sentence, whoever has the address or has not: it tells nobody who has an account here.
+HEIR = "Nobody else who publishes here has this address. Name another colleague."
 DEADLOCK = "40P01"
+
+
+# Where sentences and letters begin a line with somebody's name: by kind, and the words that follow.
+# A test composes each of them as the house does.
+TOLD: tuple[tuple[Any, str, str], ...] = (
+    (col(Notice.words), "join-request", "would like to join"),
+    (col(Mail.subject), "invitation", "invites you to"),
+    (col(Mail.body), "invitation", "invites you to"),
+    (col(Mail.body), "membership", "added you to"),
+)
 
 
 class _MovedError(Exception):
@@ -63,6 +79,31 @@ class Wish:
 
     hand_over: bool = False
     heir: str = ""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What erasing somebody has to ask about: talks that are out, shows of theirs.
+
+    `last_admin` says that it cannot be done before somebody else looks after the house.
+    """
+
+    talks: bool
+    shows: bool
+    last_admin: bool
+
+
+def outlook(session: Session, person: Person) -> Outlook:
+    """Return what erasing this person has to ask about, in one statement."""
+    talks = exists().where(
+        col(Episode.author_id) == person.id,
+        col(Episode.published_at).is_not(None),
+        col(Episode.withdrawn_at).is_(None),
+    )
+    shows = exists().where(col(Show.owner_id) == person.id)
+    mine = exists().where(access.admins(), col(Person.id) == person.id)
+    others = exists().where(access.admins(), col(Person.id) != person.id)
+    return Outlook(*session.exec(select(talks, shows, mine & ~others)).one())
 
 
 def confirmed(person: Person, typed: str) -> None:
@@ -97,11 +138,18 @@ def erase(
             if getattr(error.orig, "sqlstate", None) != DEADLOCK:
                 raise
             continue
-        # Once more for what a request that was on its way has added since.
         with floor.database.begin() as session:
-            _sweep(session, session.exec(select(Person).where(Person.ref == ref)).one())
+            _once_more(session, ref)
         return
     raise NotNowError("This account is busy just now. Please try again in a moment.")
+
+
+def _once_more(session: Session, ref: UUID) -> None:
+    """Take away what a request that was on its way has added since, to the account itself too."""
+    person = session.exec(select(Person).where(Person.ref == ref)).one()
+    _sweep(session, person)
+    session.refresh(person, with_for_update={"key_share": True})
+    _blank(person)
 
 
 def erased(session: Session) -> list[Erasure]:
@@ -129,7 +177,7 @@ def _erase(session: Session, ref: UUID, wish: Wish, by: Asker | None, network: s
     heir = _heir(session, person, wish.heir)
     _let_go_of_talks(session, person, episodes, hand_over=wish.hand_over)
     _let_go_of_shows(session, person, shows, heir)
-    _forget_the_name(session, person)
+    _forget_the_name(session, person, episodes)
     _sweep(session, person)
     _blank(person)
     session.add(person)
@@ -152,33 +200,42 @@ def _locked(session: Session, person: Person) -> tuple[list[Show], list[Episode]
         _MovedError: something came in between; nothing may be changed.
         LastAdminError: nobody would be left to look after the house.
     """
-    shows = _own_shows(session, person.id)
-    episodes = _own_episodes(session, person.id)
-    scores = {episode.id for episode in episodes} | set(ledger.rated_by(session, person.id))
+    episodes = _held_episodes(session, person.id)
+    shows = list(
+        session.exec(
+            select(Show)
+            .where(Show.owner_id == person.id)
+            .order_by(col(Show.id))
+            .with_for_update(key_share=True)
+        )
+    )
+    own = [episode for episode in episodes if episode.author_id == person.id]
+    scores = {episode.id for episode in own} | set(ledger.rated_by(session, person.id))
     ledger.lock_scores(session, scores)
     people.keep_an_admin(session, person)
     session.refresh(person, with_for_update=True)
-    again = {episode.id for episode in _own_episodes(session, person.id)}
-    again |= set(ledger.rated_by(session, person.id))
-    if not again <= scores or len(_own_shows(session, person.id)) != len(shows):
+    # Asked again without locks: a talk must not be locked after its show.
+    own_shows = session.exec(select(Show.id).where(Show.owner_id == person.id)).all()
+    held = {episode.id for episode in episodes}
+    if (
+        not set(ledger.rated_by(session, person.id)) <= scores
+        or not set(session.exec(select(Episode.id).where(_concerns(person.id)))) <= held
+        or set(own_shows) != {show.id for show in shows}
+    ):
         raise _MovedError
-    return shows, episodes
+    return shows, own
 
 
-def _own_shows(session: Session, person_id: int) -> list[Show]:
-    rows = session.exec(
-        select(Show)
-        .where(Show.owner_id == person_id)
-        .order_by(col(Show.id))
-        .with_for_update(key_share=True)
-    )
-    return list(rows)
+def _concerns(person_id: int) -> ColumnElement[bool]:
+    """Return the condition of somebody's own talks, and of those that stand in their shows."""
+    shows = select(Show.id).where(Show.owner_id == person_id)
+    return or_(col(Episode.author_id) == person_id, col(Episode.show_id).in_(shows))
 
 
-def _own_episodes(session: Session, person_id: int) -> list[Episode]:
+def _held_episodes(session: Session, person_id: int) -> list[Episode]:
     rows = session.exec(
         select(Episode)
-        .where(Episode.author_id == person_id)
+        .where(_concerns(person_id))
         .order_by(col(Episode.id))
         .with_for_update(key_share=True)
     )
@@ -189,10 +246,14 @@ def _heir(session: Session, person: Person, email: str) -> Person | None:
     """Return who takes shows over: the named colleague, or the longest-standing admin."""
     if email.strip():
         found = people.by_email(session, email)
-        if found is None or found.id == person.id or found.disabled_at is not None:
-            raise PublishingError({"heir": "Nobody else here has this address."})
-        if not askers.as_asker(session, found).may_publish:
-            raise PublishingError({"heir": "This colleague does not publish. Name another one."})
+        takes = (
+            found is not None
+            and found.id != person.id
+            and found.disabled_at is None
+            and askers.as_asker(session, found).may_publish
+        )
+        if not takes:
+            raise PublishingError({"heir": HEIR})
         return found
     return session.exec(
         select(Person)
@@ -233,7 +294,7 @@ def _leave_shell(session: Session, episode: Episode) -> None:
     """Leave a nameless place of a talk, so that its addresses say that it has gone."""
     clearing.clear(session, episode)
     episode.title, episode.notes = WITHDRAWN, ""
-    episode.notice, episode.hidden_words = None, ""
+    episode.notice, episode.hidden_words, episode.hidden_at = None, "", None
     episode.withdrawn_at = episode.withdrawn_at or now()
     episode.withdrawn_by = None
     episode.changed_at = now()
@@ -321,19 +382,40 @@ def _names(slug: str, name: str) -> bool:
 def _without_name(words: str, name: str) -> str:
     """Return words in which somebody's full name is replaced, however it is written."""
     pattern = rf"(?<!\w){re.escape(name)}(?!\w)"
-    return re.sub(pattern, WITHIN, words, flags=re.IGNORECASE)
+
+    def instead(found: re.Match[str]) -> str:
+        return WITHIN if found.start() else NAME
+
+    return re.sub(pattern, instead, words, flags=re.IGNORECASE)
 
 
-def _forget_the_name(session: Session, person: Person) -> None:
-    """Take the name out of what the house has told others."""
-    pattern = rf"(?<!\w){re.escape(person.name)}(?!\w)"
-    for name, column in (("notice", "words"), ("mail", "subject"), ("mail", "body")):
-        table = belongings.rows_of(personal.table(name))
-        told = table.c[column]
-        session.execute(
-            table.update()
-            .where(told.contains(person.name, autoescape=True))
-            .values({told: func.regexp_replace(told, pattern, WITHIN, "gi")})
+def _forget_the_name(session: Session, person: Person, episodes: list[Episode]) -> None:
+    """Take the name out of what the house has told others, there where the house has put it.
+
+    Nowhere else: somebody may be called Will, or Mark, or Link.
+    """
+    # Asked to review what is out by now, or has gone; its title may hold the name as well.
+    session.exec(
+        delete(Notice).where(
+            col(Notice.kind) == "review",
+            col(Notice.path).in_([f"/episodes/{episode.guid}" for episode in episodes]),
+        )
+    )
+    session.exec(
+        update(Notice)
+        .where(col(Notice.kind) == "invitation", col(Notice.path) == f"/people/{person.ref}")
+        .values(words=f"{NAME} accepted your invitation.")
+    )
+    name = re.escape(person.name)
+    for column, kind, following in TOLD:
+        # Where a line begins: with "n" each line does.
+        pattern = f"^{name}(?= {re.escape(following)} )"
+        model = column.class_
+        session.exec(
+            update(model)
+            .where(col(model.kind) == kind, column.contains(person.name, autoescape=True))
+            .values({column.key: func.regexp_replace(column, pattern, NAME, "gn")})
+            .execution_options(synchronize_session=False)
         )
 
 
@@ -396,7 +478,7 @@ def _note_objects(session: Session, person: Person, moment: datetime) -> None:
 
 
 def _blank(person: Person) -> None:
-    moment = now()
+    moment = person.erased_at or now()
     person.email = f"erased-{person.ref}@invalid"
     person.name, person.role, person.theme = NAME, "learner", "system"
     person.department, person.about = None, ""

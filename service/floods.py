@@ -42,13 +42,26 @@ class Flood:
         """Take one use; return 0 if there was one, else after how many whole seconds there is."""
         with self._lock:
             moment = self._clock()
-            left, since = self._left.pop(who, (float(self.most), moment))
-            left = min(float(self.most), left + (moment - since) * self._pace)
+            left = self._filled(who, moment)
+            self._left.pop(who, None)
             taken = left >= 1
             self._left[who] = (left - 1 if taken else left, moment)
             while len(self._left) > self._kept:
                 self._left.popitem(last=False)
-        return 0 if taken else max(1, math.ceil((1 - left) / self._pace))
+        return 0 if taken else self._until_one(left)
+
+    def peek(self, who: Hashable) -> int:
+        """Return what `wait` would, and take nothing."""
+        with self._lock:
+            left = self._filled(who, self._clock())
+        return 0 if left >= 1 else self._until_one(left)
+
+    def _filled(self, who: Hashable, moment: float) -> float:
+        left, since = self._left.get(who, (float(self.most), moment))
+        return min(float(self.most), left + (moment - since) * self._pace)
+
+    def _until_one(self, left: float) -> int:
+        return max(1, math.ceil((1 - left) / self._pace))
 
     def __len__(self) -> int:
         """Return how many are remembered."""
@@ -60,13 +73,45 @@ class Flood:
             self._left.clear()
 
 
+class Familiar:
+    """Who was here lately, at most `kept` of them; the one longest away is forgotten first.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._known: OrderedDict[Hashable, None] = OrderedDict()
+
+    def note(self, who: Hashable) -> None:
+        """Remember that somebody is here."""
+        with self._lock:
+            self._known[who] = None
+            self._known.move_to_end(who)
+            while len(self._known) > self._kept:
+                self._known.popitem(last=False)
+
+    def __contains__(self, who: Hashable) -> bool:
+        """Whether somebody was here lately."""
+        with self._lock:
+            return who in self._known
+
+    def clear(self) -> None:
+        """Forget everybody."""
+        with self._lock:
+            self._known.clear()
+
+
 @dataclass(frozen=True)
 class Floods:
     """The floods that one web process holds back.
 
     `feeds` and `media` count for each feed token; `misses`, addresses with a secret that is none,
     and `anonymous`, whatever nobody signed in asks for, for each network. `noted` is no limit: it
-    lets a token's use from one network be written down once in five minutes.
+    lets a token's use from one network be written down once in five minutes. `doubted` counts
+    sessions and tokens that are none, each of which costs a query; `familiar` holds the hashes of
+    those that were good lately, whose turn no flooding neighbour takes.
     """
 
     feeds: Flood = field(default_factory=lambda: Flood(600, 3600))
@@ -74,6 +119,8 @@ class Floods:
     misses: Flood = field(default_factory=lambda: Flood(20, 60))
     anonymous: Flood = field(default_factory=lambda: Flood(600, 60))
     noted: Flood = field(default_factory=lambda: Flood(1, 300))
+    doubted: Flood = field(default_factory=lambda: Flood(600, 60))
+    familiar: Familiar = field(default_factory=Familiar)
 
     def clear(self) -> None:
         """Forget everybody."""

@@ -285,25 +285,39 @@ def find(session: Session, secret: str) -> Opened | None:
     return Opened(link, inviter, place, people.by_email(session, link.email))
 
 
+def first_password(settings: Settings, opened: Opened, *, name: str, password: str) -> str:
+    """Return the hash of the password that somebody who was invited chooses.
+
+    No connection need be held meanwhile.
+
+    Raises:
+        NotNowError: passwords are switched off here.
+        PersonError: a name or password that cannot be.
+        TooBusyError: no turn to hash it within two seconds.
+    """
+    if not settings.local_sign_in:
+        raise NotNowError("Accounts here come from a sign-in provider. Please sign in with it.")
+    return people.first_password(
+        email=opened.link.email,
+        name=name,
+        password=password,
+        organisation=settings.organisation,
+    )
+
+
 def accept_anew(
-    session: Session,
-    settings: Settings,
-    secret: str,
-    *,
-    name: str,
-    password: str,
-    network: str = "",
+    session: Session, secret: str, *, name: str, stored: str, network: str = ""
 ) -> Person:
     """Make the account of somebody who was invited, and let them into the community.
 
+    `stored` is the hash of their password; see `first_password`.
+
     Raises:
         NotThereError: the link is dead by now; of two at once one finds it so.
-        NotNowError: the address has an account by now, or passwords are switched off here.
-        PersonError: a name or password that cannot be; the link still works.
+        NotNowError: the address has an account by now.
+        PersonError: a name that cannot be; the link still works.
     """
     opened = _claimed(session, secret)
-    if not settings.local_sign_in:
-        raise NotNowError("Accounts here come from a sign-in provider. Please sign in with it.")
     if opened.known is not None:
         raise NotNowError(TAKEN)
     try:
@@ -311,9 +325,8 @@ def accept_anew(
             session,
             email=opened.link.email,
             name=name,
-            password=password,
+            stored=stored,
             role=opened.link.role,
-            organisation=settings.organisation,
         )
     except IntegrityError as error:
         raise NotNowError(TAKEN) from error

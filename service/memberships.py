@@ -31,7 +31,10 @@ BY_GROUP = "This membership comes from your sign-in provider and can only be cha
 
 @dataclass(frozen=True)
 class Member:
-    """Somebody who belongs to a community."""
+    """Somebody who belongs to a community.
+
+    `last` says that no other steward could act without them, so they cannot leave or be a member.
+    """
 
     ref: str
     name: str
@@ -39,6 +42,7 @@ class Member:
     role: str
     by_group: bool
     since: datetime
+    last: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ def _members_query(community_id: int) -> Any:
     )
 
 
-def _member(person: Person, membership: Membership) -> Member:
+def _member(person: Person, membership: Membership, *, last: bool = False) -> Member:
     return Member(
         ref=str(person.ref),
         name=person.name,
@@ -80,13 +84,18 @@ def _member(person: Person, membership: Membership) -> Member:
         role=membership.role,
         by_group=membership.by_group,
         since=membership.since,
+        last=last,
     )
 
 
 def stewards(session: Session, community_id: int) -> list[Member]:
     """Return who looks after a community, by name."""
     query = _members_query(community_id).where(col(Membership.role) == "steward")
-    return [_member(*row) for row in session.execute(query.limit(100))]
+    active = set(_active_stewards(session, community_id))
+    return [
+        _member(person, membership, last=active <= {person.id})
+        for person, membership in session.execute(query.limit(100))
+    ]
 
 
 def members(session: Session, community_id: int, after: str | None = None) -> Members:

@@ -21,6 +21,11 @@ def take_back(session: Session, person_id: int, kind: str, path: str) -> None:
     )
 
 
+def take_all_back(session: Session, kind: str, path: str) -> None:
+    """Take back what anybody was told of this kind about what stands at `path`, read or not."""
+    session.exec(delete(Notice).where(col(Notice.kind) == kind, col(Notice.path) == path))
+
+
 def mine(session: Session, person_id: int) -> list[Notice]:
     """Return a person's latest hundred notices, newest first."""
     return list(

@@ -17,7 +17,7 @@ from uuid import UUID
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, delete, func, select, update
 
-from service import access, limits
+from service import access, limits, notices
 from service.access import Asker
 from service.rating import ledger
 from service.uploads import receiving
@@ -29,6 +29,7 @@ from storage.models import (
     Episode,
     EpisodeScore,
     EpisodeTopic,
+    Person,
     Show,
     Source,
     Topic,
@@ -56,11 +57,14 @@ class PublishingError(ValueError):
 
 
 class WidensError(PublishingError):
-    """A talk is about to go into a show that more people see, and nobody has said yes to that."""
+    """A talk is about to go into a show that more people see, and nobody has said yes to that.
 
-    def __init__(self, show: Show, narrowed: list[int] | None) -> None:
+    `slug` is the show's, `narrowed` the communities to which the talk is narrowed.
+    """
+
+    def __init__(self, slug: str, narrowed: list[int] | None) -> None:
         super().__init__({"show": "More people would hear it there."})
-        self.show, self.narrowed = show, narrowed
+        self.slug, self.narrowed = slug, narrowed
 
 
 class NotThereError(LookupError):
@@ -235,10 +239,15 @@ def create_show(
     return show
 
 
+def lock_names(session: Session) -> None:
+    """Let nobody else name a show or a community until the caller commits."""
+    session.execute(select(func.pg_advisory_xact_lock(NAMING)))
+
+
 def free_slug(session: Session, table: type[Show | Community], wanted: str) -> str:
     """Return an address part that no row of this table has, kept free until the caller commits."""
     # One at a time, until the caller commits: two things of one name get two addresses.
-    session.execute(select(func.pg_advisory_xact_lock(NAMING)))
+    lock_names(session)
     taken = session.exec(select(table.slug).where(table.slug == wanted)).first()
     return wanted if taken is None else f"{wanted}-{secrets.token_hex(3)}"
 
@@ -271,6 +280,11 @@ def own_show(session: Session, asker: Asker, slug: str = "") -> Show:
             if show.slug == slug:
                 return show
         raise PublishingError({"show": "Choose one of your own shows."})
+    if not mine:
+        # Two first drafts at once: whoever comes second takes the show that the first one made.
+        held = select(Person.id).where(Person.id == asker.id)
+        session.exec(held.with_for_update(key_share=True)).one()
+        mine = shows_to_publish_in(session, asker)
     return mine[0] if mine else create_show(session, asker, title=f"Talks by {asker.name}")
 
 
@@ -332,8 +346,10 @@ def save(
         before = session.get_one(Show, episode.show_id)
         wider = episode.revision > 0 and access.widens(before, show, episode.audience)
         if wider and widen is not None and widen != show.slug:
-            raise WidensError(show, episode.audience)
+            raise WidensError(show.slug, episode.audience)
         move(episode, show)
+        # Podcast apps may ask by date alone, and nothing else there says that a talk has gone.
+        before.changed_at = now()
         left, entered = str(before.guid), str(show.guid)
         _note(session, asker, "moved", episode, network, before=left, after=entered)
     if draft.held and episode.playable_at is None:
@@ -617,6 +633,8 @@ def publish(session: Session, asker: Asker, guid: str, *, network: str = "") -> 
     episode.held = False
     if episode.playable_at is not None and episode.published_at is None:
         episode.published_at = episode.changed_at = now()
+        # Who was asked to look first may not be among those who hear it now.
+        notices.take_all_back(session, "review", f"/episodes/{episode.guid}")
         _note(session, asker, "published", episode, network)
     relist(session, episode)
     return episode

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from service import access, publishing, visibility
 from service.access import Asker
 from service.publishing import NotThereError, PublishingError, gathered
-from storage.models import Community, Show, now
+from storage.models import Community, Episode, EpisodePerson, Show, now
 
 # In a form: the community where the show is at home, which one does not belong to (any more).
 KEPT = "-"
@@ -156,3 +156,21 @@ def _home(session: Session, asker: Asker, show: Show, slug: str) -> int | None:
     if slug == KEPT:
         return show.community_id
     return _named_home(session, asker, slug)
+
+
+def renamed(session: Session, person_id: int) -> None:
+    """Note that all shows that name somebody have changed, for apps that ask their feeds by date.
+
+    Their own, and those with a talk of theirs or one that they are heard in.
+    """
+    heard = select(EpisodePerson.episode_id).where(EpisodePerson.person_id == person_id)
+    theirs = or_(col(Episode.author_id) == person_id, col(Episode.id).in_(heard))
+    named = select(Episode.show_id).where(theirs)
+    shows = (
+        select(Show)
+        .where(or_(col(Show.owner_id) == person_id, col(Show.id).in_(named)))
+        .order_by(col(Show.id))
+        .with_for_update(key_share=True)
+    )
+    for show in session.exec(shows):
+        show.changed_at = now()

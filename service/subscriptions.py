@@ -80,17 +80,12 @@ def make(session: Session, desk: Desk, wanted: Wanted) -> FeedToken:
             one_line(wanted.label),
             wanted.mode,
             secret=desk.settings.secret,
-            expires_at=_sooner(ends, desk.until),
+            expires_at=min(filter(None, (ends, desk.until)), default=None),
         )
     except TooManyTokensError as error:
         raise NotNowError(str(error)) from error
     _record(session, desk, "feed-made", token, view=view.kind)
     return token
-
-
-def _sooner(*moments: datetime | None) -> datetime | None:
-    """Return the first of these moments; None is never."""
-    return min(filter(None, moments), default=None)
 
 
 def _view(session: Session, asker: Asker, slug: str | None) -> FeedView | None:
@@ -145,12 +140,7 @@ def replace(session: Session, desk: Desk, token_id: int) -> FeedToken:
     token = _own(session, desk, token_id)
     spend(session, ADDRESSES, desk.asker.ref)
     try:
-        made = tokens.replace(
-            session,
-            token,
-            secret=desk.settings.secret,
-            expires_at=_sooner(token.expires_at, desk.until),
-        )
+        made = tokens.replace(session, token, secret=desk.settings.secret, until=desk.until)
     except ClosedError as error:
         raise NotNowError(str(error)) from error
     _record(session, desk, "feed-replaced", token, by=made.ref)

@@ -137,9 +137,9 @@ def of_show(show: Show) -> Choice:
 def hold(session: Session, show: Show) -> None:
     """Read a show as it is and keep it and its episodes from changing until the caller commits.
 
-    The episodes first and then the show, in the order in which whoever moves a talk locks them, so
-    that no two wait for each other. A talk that comes in between sends us back to the start: what
-    was locked since the savepoint is free again.
+    The episodes first and then the show, in the order in which whoever moves a talk or erases its
+    author locks them, so that no two wait for each other. A talk that comes in between sends us
+    back to the start: what was locked since the savepoint is free again.
     """
     inside = select(Episode.id).where(Episode.show_id == show.id).order_by(col(Episode.id))
     while True:

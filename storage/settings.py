@@ -183,7 +183,7 @@ class Settings(BaseSettings):
     @property
     def origin(self) -> str:
         """The public origin, from which every absolute address is built; never a Host header."""
-        return self.base_url or f"http://127.0.0.1:{self.port}"
+        return _as_browsers_say(self.base_url) or f"http://127.0.0.1:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -226,11 +226,20 @@ class Settings(BaseSettings):
         """Refuse an origin that would send passwords and tokens in the clear.
 
         Raises:
-            SettingsError: plain http on anything but loopback.
+            SettingsError: plain http on anything but loopback, or more than an origin.
         """
-        parts = urlsplit(self.origin)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(self.origin)
+            whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            whole = False
+        if not whole:
             raise SettingsError(f"DARE_BASE_URL is no http or https address: {self.base_url!r}.")
+        if self.origin != f"{parts.scheme}://{parts.netloc}" or "@" in parts.netloc:
+            raise SettingsError(
+                f"DARE_BASE_URL is more than an origin: {self.base_url!r}. "
+                "Write it like https://dare.example.org: Dare needs a host name of its own."
+            )
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise SettingsError(
                 "DARE_BASE_URL must begin with https: plain http is for loopback only. "
@@ -275,6 +284,22 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "DARE_SMTP_SECURITY may be none for loopback only: letters carry secret links."
             )
+
+
+def _as_browsers_say(address: str) -> str:
+    """Return an origin as browsers write it: in small letters, without its scheme's own port.
+
+    What is no http or https address with a port that can be, comes back as it is.
+    """
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError:
+        return address
+    netloc = parts.netloc.lower()
+    if port is not None and port == {"http": 80, "https": 443}.get(parts.scheme):
+        netloc = netloc.rpartition(":")[0]
+    return parts._replace(netloc=netloc).geturl() if parts.scheme else address
 
 
 def load_settings(data: Path | None = None, **values: Any) -> Settings:

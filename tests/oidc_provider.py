@@ -79,6 +79,7 @@ class Provider:
             "email_verified": True,
             "groups": [],
             "sid": f"sid-of-{subject}",
+            "auth_time": int(time.time()),
         }
         self.who = {key: value for key, value in (told | claims).items() if value is not None}
 

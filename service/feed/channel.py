@@ -130,7 +130,8 @@ def etag(settings: Settings, opened: Opened, standing: entries.Standing, page: i
         (owner.name, str(owner.ref)) if owner else ()
     )
     parts = (
-        FORMAT, GENERATOR, settings.origin, settings.organisation, settings.contact, settings.language,
+        FORMAT, GENERATOR, settings.origin, settings.organisation, settings.contact,
+        settings.language,
         str(opened.view.guid), token.ref, token.generation, token.mode,
         page, standing.total, standing.fingerprint, about, opened.graced is not None,
     )  # fmt: skip

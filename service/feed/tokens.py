@@ -199,11 +199,11 @@ def rotate(
 
 
 def replace(
-    session: Session, token: FeedToken, *, secret: bytes, expires_at: datetime | None = None
+    session: Session, token: FeedToken, *, secret: bytes, until: datetime | None = None
 ) -> FeedToken:
     """Close a token that somebody else has, and return a new one of the same person and view.
 
-    It ends at `expires_at`; None is for ever.
+    It ends when the old one would have, at `until` if that is sooner.
 
     Nothing leads from the old address to the new one, or its finder would be led there too.
 
@@ -215,6 +215,7 @@ def replace(
         raise ClosedError
     revoke(session, token)
     view = session.get_one(FeedView, token.view_id)
+    ends = min(filter(None, (token.expires_at, until)), default=None)
     return issue(
         session,
         token.person_id,
@@ -222,7 +223,7 @@ def replace(
         token.label,
         token.mode,
         secret=secret,
-        expires_at=expires_at,
+        expires_at=ends,
     )
 
 

@@ -37,6 +37,7 @@ BEARER = "Bearer "
 # What somebody may still do who has to set up a second factor first.
 ENROLMENT = frozenset({"sign_in.again", "sign_in.out"})
 OWED = "Please set up your second factor first: what you may do here needs more than a password."
+CHANGED = "Your password or second factor was changed just now. Please sign in once more."
 UNPROVED = "Please confirm that it is you, then do this once more. Nothing was changed."
 
 STALE = "This page is out of date or the request came from elsewhere. Nothing was changed."
@@ -101,6 +102,12 @@ def viewer() -> Viewer:
 def shows_something() -> bool:
     """Whether this request shows anything that may prove whose it is, be it good or not."""
     return COOKIE in request.cookies or "Authorization" in request.headers
+
+
+def shown() -> str:
+    """Return the SHA-256 of what this request shows, be it good or not."""
+    header, cookie = request.headers.get("Authorization", ""), request.cookies.get(COOKIE, "")
+    return key_of(f"{header}\n{cookie}")
 
 
 def has_proved_lately() -> bool:
@@ -273,22 +280,35 @@ def begin(
     method: str = "password",
     issuer: str | None = None,
     sid: str | None = None,
+    proved_at: datetime | None = None,
 ) -> Response:
     """Begin a fresh session for somebody who has just proved who they are; the old one ends.
 
     `method` is how: password, code (password and one-time code), provider, set-up, invitation or
-    reset. A provider's `issuer` and `sid` let its sign-out end ours.
+    reset. A provider's `issuer` and `sid` let its sign-out end ours; `proved_at` is when it had
+    them prove it, if that was not just now. `person` is as they were when they proved it: whoever
+    was closed since, or has another password or second factor by now, proves it again (409).
     """
     old = request.cookies.get(COOKIE)
     with dare().database.begin() as session:
+        # Locked before all else, as whatever ends somebody's sessions does: none slips in after.
+        known = session.get_one(Person, person.id, with_for_update={"key_share": True})
+        if not _stands(person, known, method):
+            abort(409, CHANGED)
         if old:
             sessions.end(session, old)
-        known = session.get_one(Person, person.id)
         known.signed_in_at = now()
         if method == "provider":
             known.vouched_at = known.signed_in_at
         secret = sessions.start(
-            session, known, _label(), method=method, network=network(), issuer=issuer, sid=sid
+            session,
+            known,
+            _label(),
+            method=method,
+            network=network(),
+            issuer=issuer,
+            sid=sid,
+            proved_at=proved_at,
         )
         audit.record(session, "signed-in", actor=str(known.ref), network=network(), method=method)
     # Another tab may still be on its way to a provider and back, which is bound to this visit.
@@ -296,6 +316,16 @@ def begin(
     if known.password_hash is not None:
         _remember_device(response, str(known.ref))
     return response
+
+
+def _stands(proved: Person, known: Person, method: str) -> bool:
+    """Whether what somebody has proved still opens their account, as it is now."""
+    if known.disabled_at is not None:
+        return False
+    if method == "provider":
+        return True
+    same = proved.password_hash == known.password_hash
+    return same and (method == "code" or known.totp_at is None)
 
 
 def _remember_device(response: Response, ref: str) -> None:
@@ -462,11 +492,15 @@ def second_factor_owed() -> Any:
     if found is None or not found.by_password_alone or dare().settings.is_loopback:
         return None
     endpoint = request.endpoint or ""
-    free = endpoint in ENROLMENT or endpoint.startswith("second_factor.")
+    # One that is in force already is asked for; it must not be switched off by password alone.
+    setting_up = endpoint.startswith("second_factor.") and not found.has_second_factor
+    free = setting_up or endpoint in ENROLMENT
     if free or rule_of(endpoint) in {"open", "keyed"} or not needs_second_factor(found.asker):
         return None
     if not _wants_page():
-        abort(403, OWED)
+        abort(403, UNPROVED if found.has_second_factor else OWED)
+    if found.has_second_factor:
+        return redirect(url_for("sign_in.again", next=request.full_path.rstrip("?")), 303)
     return redirect(url_for("second_factor.show"), 303)
 
 

@@ -168,18 +168,25 @@ def withdraw(session: Session, settings: Settings, identity: Identity) -> None:
 def _give(session: Session, settings: Settings, identity: Identity, now: Granted) -> None:
     person = session.get_one(Person, identity.person_id)
     others = [
-        Granted.of_row(other.granted)
+        other
         for other in session.exec(select(Identity).where(Identity.person_id == person.id))
         if (other.issuer, other.subject) != (identity.issuer, identity.subject)
     ]
-    before = together([Granted.of_row(identity.granted), *others])
-    after = together([now, *others])
+    # A provider that is no longer in the settings grants nothing; its word can never be taken back.
+    known = {provider.issuer for provider in settings.oidc}
+    gone = [other for other in others if other.issuer not in known]
+    living = [Granted.of_row(other.granted) for other in others if other.issuer in known]
+    before = together(Granted.of_row(one.granted) for one in (identity, *others))
+    after = together([now, *living])
     role = _change_role(session, settings, identity, person, before=before.role, after=after.role)
     _change_memberships(session, identity, person, after)
     kept = now.role
     if role is not _By.GROUP:
         kept = None if role is _By.HAND else Granted.of_row(identity.granted).role
     identity.granted = Granted(kept, now.communities).as_row()
+    for other in gone:
+        held = Granted.of_row(other.granted).role if role is _By.NEED else None
+        other.granted = Granted(held).as_row()
     session.flush()
 
 

@@ -35,6 +35,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 KEPT = 600.0  # seconds for which a provider's documents are gone by
 PAUSE = 60.0  # seconds before keys are asked for once more because a token names an unknown one
 AWAY = 5.0  # seconds in which a provider that did not answer is not asked again
+AT_ONCE = 4  # requests that may be under way to a provider; the web's threads are for others too
+TURN = 0.5  # seconds for which one more waits for its turn
 LEEWAY = 60  # seconds by which clocks may differ
 LASTS = 86_400  # seconds that a logout token may last at most; two minutes are usual
 LONGEST = 255
@@ -54,6 +56,10 @@ class AwayError(ProviderError):
 
     def __init__(self, label: str, why: str) -> None:
         super().__init__(f"{label} does not answer just now. Please try again in a moment.", why)
+
+
+class _BusyError(AwayError):
+    """Too many wait for the provider; that alone does not make it one that is away."""
 
 
 class NotBelievedError(ProviderError):
@@ -110,9 +116,14 @@ class Vouched:
 
     @property
     def proved_at(self) -> float | None:
-        """When this person last proved to the provider who they are, in seconds since 1970."""
+        """When this person last proved to the provider who they are, in seconds since 1970.
+
+        None where it does not say so, or names no moment that has been.
+        """
         said = self.claims.get("auth_time")
-        return float(said) if isinstance(said, int | float) else None
+        if not isinstance(said, int | float) or isinstance(said, bool):
+            return None
+        return float(said) if 0 <= said <= time.time() + LEEWAY else None
 
     def _text(self, name: str) -> str:
         said = self.claims.get(name)
@@ -149,6 +160,7 @@ class Client:
         self._endpoints: tuple[float, Endpoints] | None = None
         self._keys: tuple[float, jwk.KeySet] | None = None
         self._renewed_at: float | None = None
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._away: tuple[float, str] | None = None
 
     # What is asked
@@ -339,9 +351,9 @@ class Client:
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             sent["client_id"] = self.provider.client_id
-        status, told = self._asked(found.token, body=urlencode(sent).encode(), headers=headers)
+        status, told = self._answered(found.token, body=urlencode(sent).encode(), headers=headers)
         if status >= 500:
-            raise AwayError(self.label, f"its token endpoint answered {status}")
+            raise self._is_away(f"its token endpoint answered {status}")
         if status != 200:
             raise self._not_believed(f"the code was refused: {str(told.get('error'))[:80]!r}")
         return told
@@ -367,24 +379,40 @@ class Client:
         return told if status == 200 and told.get("sub") == claims["sub"] else {}
 
     def _document(self, url: str) -> Mapping[str, Any]:
-        """Return a public document; a provider that was away a moment ago is not asked again."""
+        """Return a public document."""
+        status, told = self._answered(url)
+        if status != 200:
+            raise self._is_away(f"{url} answered {status}")
+        return told
+
+    def _answered(
+        self, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Mapping[str, Any]]:
+        """Return as `_asked`; a provider that was away a moment ago is not asked again."""
         away = self._away
         if away is not None and self._clock() - away[0] < AWAY:
             raise AwayError(self.label, away[1])
         try:
-            status, told = self._asked(url)
-        except AwayError as error:
-            self._away = (self._clock(), error.why)
+            return self._asked(url, body=body, headers=headers)
+        except _BusyError:
             raise
-        if status != 200:
-            self._away = (self._clock(), f"{url} answered {status}")
-            raise AwayError(self.label, self._away[1])
-        return told
+        except AwayError as error:
+            raise self._is_away(error.why) from error
+
+    def _is_away(self, why: str) -> AwayError:
+        """Note that the provider is away, and return that as an error."""
+        self._away = (self._clock(), why)
+        return AwayError(self.label, why)
 
     def _asked(
         self, url: str, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, Any]]:
-        """Return status and JSON object of an answer; an empty object when there is none."""
+        """Return status and JSON object of an answer; an empty object when there is none.
+
+        A slow provider must not take every thread of the web, so few may wait for it at once.
+        """
+        if not self._turns.acquire(timeout=TURN):
+            raise _BusyError(self.label, f"{AT_ONCE} requests wait for it already")
         try:
             answer = outward.fetch(
                 self._hosts,
@@ -396,6 +424,8 @@ class Client:
             )
         except OutwardError as error:
             raise AwayError(self.label, f"{url}: {error}") from error
+        finally:
+            self._turns.release()
         try:
             told = json.loads(answer.content)
         except (ValueError, RecursionError):

@@ -40,12 +40,15 @@ def add(
     *,
     email: str,
     name: str,
-    password: str | None,
+    password: str | None = None,
+    stored: str | None = None,
     role: str = "contributor",
     department: str | None = None,
     organisation: str = "",
 ) -> Person:
     """Make an account. No password may hold the name of the `organisation`.
+
+    `stored` is a password's hash, made by `first_password`, where others wait for the connection.
 
     Raises:
         PersonError: an address, name or role that cannot be, or an address already taken.
@@ -60,6 +63,7 @@ def add(
         name=clean_name(name),
         role=role,
         department=(department or "").strip()[:120] or None,
+        password_hash=stored,
     )
     if password is not None:
         person.password_hash = new_password(person, password, organisation)
@@ -79,6 +83,17 @@ def new_password(person: Person, password: str, organisation: str) -> str:
         return passwords.hashed(password, house=(organisation,), person=(person.name, person.email))
     except passwords.PasswordError as error:
         raise PersonError("password", str(error)) from error
+
+
+def first_password(*, email: str, name: str, password: str, organisation: str) -> str:
+    """Return the hash of a password for somebody who has no account yet; as `new_password`.
+
+    Raises:
+        PersonError: an address, name or password that cannot be.
+        TooBusyError: no turn to hash it within two seconds.
+    """
+    somebody = Person(email=normal_email(email), name=clean_name(name))
+    return new_password(somebody, password, organisation)
 
 
 def change_password(
@@ -181,11 +196,10 @@ def set_up_link(session: Session, token: str, at: datetime | None = None) -> Set
     return link
 
 
-def set_up(
-    session: Session, token: str, *, email: str, name: str, password: str, organisation: str = ""
-) -> Person | None:
+def set_up(session: Session, token: str, *, email: str, name: str, stored: str) -> Person | None:
     """Make the first administrator with a one-time link; None when the link is dead.
 
+    `stored` is the hash of their password; see `first_password`.
     The link is claimed by a conditional update, so two browsers make one account.
     """
     if set_up_link(session, token) is None:
@@ -197,14 +211,7 @@ def set_up(
     )
     if claimed.rowcount != 1:
         return None
-    person = add(
-        session,
-        email=email,
-        name=name,
-        password=password,
-        role="admin",
-        organisation=organisation,
-    )
+    person = add(session, email=email, name=name, stored=stored, role="admin")
     _note(session, "account-made", None, person, role=person.role, how="set-up")
     return person
 

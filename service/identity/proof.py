@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, delete
 
 from service import notices
@@ -66,16 +67,21 @@ def by_password(floor: Floor, email: str, password: str, place: Place) -> Person
         if not opened or person is None:
             attempts.failed(session, person, place.network, step="password")
             return None
-        closed = session.get_one(Person, person.id).disabled_at is not None
-        if closed:
+        # Hashing takes a while: whoever changed the password meanwhile wants it to open nothing,
+        # and an old one must not be written back by its renewal.
+        known = session.get_one(Person, person.id, with_for_update={"key_share": True})
+        same, closed = known.password_hash == person.password_hash, known.disabled_at is not None
+        if same and not closed:
+            wrong = attempts.elsewhere(session, attempt, known.signed_in_at)
+            _tell_of_guesses(session, known, wrong)
+            attempts.succeeded(session, attempt)
+            known.password_hash = fresh or known.password_hash
+        else:
             attempts.failed(session, person, place.network, step="password")
+    if not same:
+        return None
     if closed:
         raise ClosedError
-    with floor.database.begin() as session:
-        known = session.get_one(Person, person.id)
-        _tell_of_guesses(session, known, attempts.elsewhere(session, attempt, known.signed_in_at))
-        attempts.succeeded(session, attempt)
-        known.password_hash = fresh or known.password_hash
     return known
 
 
@@ -143,19 +149,21 @@ def await_code(session: Session, person: Person, visit: str, wanted: str) -> Non
 
     Bound to the browser's visit and to the password: a new one makes it worth nothing.
     """
-    forget(session, visit)
-    session.add(
-        SignInTry(
-            key=_key(visit),
-            provider="",
-            purpose="code",
-            visit=visit,
-            nonce=_mark(person),
-            verifier="",
-            wanted=wanted[:2000],
-            person_id=person.id,
-            expires_at=now() + PATIENCE,
-        )
+    told = {
+        "provider": "",
+        "purpose": "code",
+        "visit": visit,
+        "nonce": _mark(person),
+        "verifier": "",
+        "wanted": wanted[:2000],
+        "person_id": person.id,
+        "expires_at": now() + PATIENCE,
+    }
+    # Two tabs may do so at once: the later one counts.
+    session.execute(
+        insert(SignInTry)
+        .values(key=_key(visit), **told)
+        .on_conflict_do_update(index_elements=["key"], set_=told)
     )
 
 

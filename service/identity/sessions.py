@@ -29,8 +29,10 @@ class Found:
 
     asker: Asker
     session: Session
-    # Whether nothing but a password stands behind it: no provider, no second factor.
+    # Whether nothing but a password stands behind it: no provider, and no code was given here.
     by_password_alone: bool = False
+    # Whether its person has a second factor in force, be it given here or not.
+    has_second_factor: bool = False
 
     def is_recent(self, at: datetime | None = None) -> bool:
         """Whether this person proved who they are in the last half hour."""
@@ -46,8 +48,12 @@ def start(
     network: str = "",
     issuer: str | None = None,
     sid: str | None = None,
+    proved_at: datetime | None = None,
 ) -> str:
-    """Begin a session and return the secret for the cookie. The oldest beyond fifty end."""
+    """Begin a session and return the secret for the cookie. The oldest beyond fifty end.
+
+    `proved_at` is when this person proved who they are, if that was not just now.
+    """
     secret = fresh()
     row = Session(
         key=key_of(secret),
@@ -58,6 +64,8 @@ def start(
         issuer=issuer,
         sid=sid,
     )
+    if proved_at is not None:
+        row.proved_at = proved_at
     database.add(row)
     database.flush()
     kept = (
@@ -114,10 +122,24 @@ def find(database: Database, secret: str, at: datetime | None = None) -> Found |
         return None
     if moment - session.seen_at > GRAIN:
         session.seen_at = moment
-    alone = (
-        session.method != "provider" and person.password_hash is not None and person.totp_at is None
+    second = person.totp_at is not None
+    # What this session has shown counts, not what its person could show: others may hold it.
+    shown = session.method == "provider" or (session.method == "code" and second)
+    return Found(
+        askers.asker_from(person, *standing),
+        session,
+        by_password_alone=person.password_hash is not None and not shown,
+        has_second_factor=second,
     )
-    return Found(askers.asker_from(person, *standing), session, by_password_alone=alone)
+
+
+def gave_code(database: Database, key: str) -> None:
+    """Note that a code was just given in the session of this key; a provider's stays one."""
+    database.exec(
+        update(Session)
+        .where(col(Session.key) == key, col(Session.method) != "provider")
+        .values(method="code")
+    )
 
 
 def mine(database: Database, person_id: int, at: datetime | None = None) -> list[Session]:

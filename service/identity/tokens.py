@@ -108,9 +108,7 @@ def mine(session: Session, person_id: int) -> list[AccessToken]:
     """Return a person's tokens that still work, newest first."""
     return list(
         session.exec(
-            select(AccessToken)
-            .where(_living(person_id))
-            .order_by(col(AccessToken.id).desc())
+            select(AccessToken).where(_living(person_id)).order_by(col(AccessToken.id).desc())
         )
     )
 

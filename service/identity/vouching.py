@@ -25,6 +25,8 @@ from storage.models import Identity, Person, SignInTry, SpentToken, now
 from storage.settings import OidcProvider, Settings
 
 LIFE = timedelta(minutes=10)
+# As old counts a proof of which the provider does not say when it was.
+UNSAID = timedelta(days=1)
 SIGN_IN, LINK, AGAIN = "sign-in", "link", "again"
 
 
@@ -360,6 +362,15 @@ def overview(session: Session, settings: Settings, person_id: int, ref: str) -> 
 
 
 # Once more, and no more
+
+
+def proved_at(vouched: Vouched) -> datetime:
+    """Return when somebody proved to the provider who they are; long ago where it does not say.
+
+    A provider that knows the browser asks for nothing, so coming back from it proves nothing.
+    """
+    at = vouched.proved_at
+    return now() - UNSAID if at is None else min(now(), datetime.fromtimestamp(at, UTC))
 
 
 def check_again(session: Session, vouched: Vouched, *, person_id: int, begun_at: datetime) -> None:

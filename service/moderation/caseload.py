@@ -56,6 +56,7 @@ class Past:
 class Case:
     """A thing before its moderators: what it says, how it stands, what is reported of it.
 
+    `count` is of all that waits, `answers` of its author's among them.
     Of what is their `own` they read how often it is reported, and neither reasons nor words.
     """
 
@@ -70,6 +71,7 @@ class Case:
     turn: int
     own: bool
     count: int = 0
+    answers: int = 0
     since: datetime | None = None
     upto: int = 0
     reasons: tuple[tuple[str, int], ...] = ()
@@ -232,6 +234,7 @@ def _reported(session: Session, episode_ids: Collection[int]) -> dict[Key, dict[
     return {
         thing: {
             "count": sum(count for _, count, _, _ in sums),
+            "answers": sum(count for reason, count, _, _ in sums if reason == things.APPEAL),
             "since": min(since for _, _, since, _ in sums),
             "upto": max(upto for _, _, _, upto in sums),
             "reasons": tuple((in_words(reason), count) for reason, count, _, _ in sums),
@@ -243,7 +246,7 @@ def _reported(session: Session, episode_ids: Collection[int]) -> dict[Key, dict[
 
 def in_words(reason: str) -> str:
     """Return a report's reason as moderators read it."""
-    return "Its author answers" if reason == reports.APPEAL else reports.REASONS.get(reason, reason)
+    return "Its author answers" if reason == things.APPEAL else reports.REASONS.get(reason, reason)
 
 
 def _told(session: Session, key: tuple[Any, Any], which: tuple[Any, ...]) -> dict[Key, list[Told]]:
@@ -265,7 +268,7 @@ def _told(session: Session, key: tuple[Any, Any], which: tuple[Any, ...]) -> dic
         sql_select(spoken).where(spoken.c.place <= TOLD).order_by(spoken.c.place)
     ):
         told.setdefault((row.episode_id, row.comment_id), []).append(
-            Told(in_words(row.reason), row.words, row.reason == reports.APPEAL, row.created_at)
+            Told(in_words(row.reason), row.words, row.reason == things.APPEAL, row.created_at)
         )
     return told
 

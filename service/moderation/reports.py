@@ -1,12 +1,12 @@
 """Reports of what should not stand as it is, and authors' answers to what moderators did."""
 
 from sqlalchemy.dialects.postgresql import insert
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from service import access, catalogue, limits
 from service.access import Asker
-from service.moderation import things
-from service.moderation.things import Thing
+from service.moderation import telling, things
+from service.moderation.things import APPEAL, Thing
 from service.publishing import NotNowError, NotThereError, PublishingError, many_lines
 from storage.models import Report, now
 
@@ -19,8 +19,6 @@ REASONS = {
     "rights": "It uses what belongs to others",
     "other": "Something else",
 }
-# An author's answer waits in the queue like a report; nobody else can give this reason.
-APPEAL = "appeal"
 WORDS_MOST = 1000
 
 
@@ -109,6 +107,8 @@ def _seen(session: Session, asker: Asker, guid: str, comment_id: int | None) -> 
 def _file(
     session: Session, asker: Asker, thing: Thing, *, reason: str, words: str, network: str
 ) -> bool:
+    # Of those who report one thing at once, the first alone tells the moderators.
+    session.refresh(thing.comment or thing.episode, with_for_update={"key_share": True})
     filed = session.execute(
         insert(Report)
         .values(
@@ -125,6 +125,7 @@ def _file(
     ).first()
     if filed is not None:
         things.noted(session, asker, "reported", thing, network, reason=reason)
+        telling.moderators(session, thing, reason)
     return filed is not None
 
 
@@ -137,3 +138,15 @@ def is_answered(session: Session, asker: Asker, episode_id: int) -> bool:
         Report.state == "open",
     )
     return session.exec(waiting).first() is not None
+
+
+def open_of(session: Session, asker: Asker, episode_id: int) -> set[int]:
+    """Return what of a talk (0) and the comments on it this person has reported, and waits."""
+    found = session.exec(
+        select(func.coalesce(col(Report.comment_id), 0)).where(
+            Report.episode_id == episode_id,
+            Report.reporter_id == asker.id,
+            Report.state == "open",
+        )
+    )
+    return set(found)

@@ -16,6 +16,8 @@ from storage import audit
 from storage.models import Comment, Episode
 
 REASON_MOST = 300
+# An author's answer waits in the queue like a report; nobody else can give this reason.
+APPEAL = "appeal"
 # What can be done to a thing that stands like this; open reports can be dismissed besides.
 POSSIBLE: dict[str, tuple[str, ...]] = {
     "standing": ("hidden", "removed"),

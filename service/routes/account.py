@@ -6,7 +6,7 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from sqlmodel import Session
 from werkzeug import Response
 
-from service import resets
+from service import resets, shows
 from service.context import dare
 from service.failures import note
 from service.identity import browser, people, proof, sessions, tokens, vouching
@@ -93,9 +93,11 @@ def save() -> Response | tuple[str, int]:
     try:
         with dare().database.begin() as session:
             person = _mine(session, lock=True)
-            person.name = people.clean_name(typed.get("name", ""))
+            before, person.name = person.name, people.clean_name(typed.get("name", ""))
             person.department = one_line(typed.get("department", ""))[:120] or None
             person.about = many_lines(typed.get("about", ""))[:2000]
+            if person.name != before:
+                shows.renamed(session, person.id)
     except PersonError as error:
         with dare().database.begin() as session:
             return _page(session, errors={error.field: str(error)}, typed=typed), 422
@@ -129,7 +131,8 @@ def password() -> Answer:
         return render_template("account/password.html", person=person, errors={})
     place = Place(browser.network(), request.cookies.get(browser.DEVICE, ""))
     try:
-        if proof.by_password(floor, person.email, form.get("old", ""), place) is None:
+        proved = proof.by_password(floor, person.email, form.get("old", ""), place)
+        if proved is None:
             return _refused(person, "old", "This is not your password as it was until now."), 422
         stored = people.new_password(person, form.get("new", ""), floor.settings.organisation)
     except TooFastError as error:
@@ -139,6 +142,8 @@ def password() -> Answer:
         return _refused(person, "new", str(error)), 422
     with floor.database.begin() as session:
         owner = _mine(session, lock=True)
+        if owner.password_hash != proved.password_hash:
+            abort(409, browser.CHANGED)
         people.change_password(
             session, owner, stored, but=browser.session_key(), network=browser.network()
         )

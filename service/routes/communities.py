@@ -45,11 +45,13 @@ def _show(session: Session, slug: str, errors: dict[str, str], typed: dict[str, 
     place = communities.place(session, me(), slug)
     here = catalogue.in_community(place.id)
     at_home = catalogue.shows(session, me(), col(Show.community_id) == place.id)
+    keepers = memberships.stewards(session, place.id)
     return render_template(
         "communities/show.html",
         community=place,
         may_see_members=access.may_see_members(me(), place.id),
-        stewards=memberships.stewards(session, place.id),
+        stewards=keepers,
+        is_last=any(one.last and one.ref == me().ref for one in keepers),
         shows=at_home,
         share_url=_share_url(place, at_home),
         top=catalogue.top(session, me(), limit=FEW, within=here).rows,

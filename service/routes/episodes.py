@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, jsonify, redirect, render_template
 from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 
-from service import catalogue, discussion, limits, listening, visibility
+from service import access, catalogue, discussion, limits, listening, visibility
 from service.access import Asker
 from service.catalogue import Talk
 from service.context import dare, told
@@ -76,6 +76,7 @@ def _for_colleagues(session: Session, talk: Talk) -> dict[str, Any]:
         "comment_count": discussion.count(threads),
         "standing": things.standing_of(episode),
         "reasons": reports.REASONS,
+        "reported": reports.open_of(session, asker, episode.id),
         "may_report": episode.published_at is not None and not talk.mine,
         "taken": _taken(session, asker, episode) if episode.author_id == asker.id else None,
         "opened": None if talk.row.published_at else openings.leave_of(session, asker, episode),

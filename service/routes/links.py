@@ -97,18 +97,16 @@ def invitation(token: str) -> Answer:
         return _invitation(token, opened)
     if asker() is not None or opened.known is not None:
         return _accepted_as_known(token, opened)
+    name, password = request.form.get("name", ""), request.form.get("password", "")
     try:
+        # No connection is held while the hash is computed.
+        stored = invitations.first_password(dare().settings, opened, name=name, password=password)
         with dare().database.begin() as session:
             person = invitations.accept_anew(
-                session,
-                dare().settings,
-                token,
-                name=request.form.get("name", ""),
-                password=request.form.get("password", ""),
-                network=browser.network(),
+                session, token, name=name, stored=stored, network=browser.network()
             )
     except PersonError as error:
-        typed = {"name": request.form.get("name", "")}
+        typed = {"name": name}
         return _invitation(token, opened, errors={error.field: str(error)}, typed=typed), 422
     note("good", f"Welcome, {person.name}.")
     return browser.begin(person, url_for("home.index"), method="invitation")

@@ -7,11 +7,13 @@ from flask import Blueprint, abort, redirect, render_template, request, url_for
 from sqlmodel import Session
 from werkzeug import Response
 
+from service import catalogue
 from service.context import dare
 from service.failures import note
 from service.identity import browser
 from service.identity.browser import me, moderator, recent, steward
 from service.moderation import caseload, decisions, openings
+from service.moderation.things import STANDS
 from service.publishing import NotThereError, PublishingError
 from storage.models import Decision
 
@@ -26,6 +28,8 @@ DONE = {
     "removed": "It is removed, and its author is told why.",
     "restored": "It stands again, and its author is told.",
 }
+
+RETURNED = "It is its author's draft again, without its recording, and they are told."
 
 
 @blueprint.get("/")
@@ -121,14 +125,19 @@ def decide(guid: UUID) -> Response | tuple[str, int]:
             )
         except PublishingError as error:
             return _case(session, guid, comment_id, errors=error.errors), 422
-        act = made.act
-    note("good", DONE[act])
-    return redirect(_back(guid, comment_id), 303)
+        act, seen = made.act, _sees(session, guid)
+    note("good", DONE[act] if seen else RETURNED)
+    return redirect(_back(guid, comment_id, seen=seen), 303)
 
 
-def _back(guid: Any, comment_id: int | None) -> str:
-    """Return where the form stood: on the talk's page, or among the cases."""
-    if request.form.get("back") == "talk":
+def _sees(session: Session, guid: UUID) -> bool:
+    """Whether this moderator may still open the talk: not when it is its author's draft again."""
+    return catalogue.find(session, me(), str(guid)) is not None
+
+
+def _back(guid: Any, comment_id: int | None, *, seen: bool) -> str:
+    """Return where the form stood: on the talk's page, if it is `seen`, or among the cases."""
+    if request.form.get("back") == "talk" and seen:
         place = f"comment-{comment_id}" if comment_id else "moderation"
         return url_for("episodes.show", guid=guid, _anchor=place)
     if request.form.get("back") == "decided":
@@ -153,8 +162,9 @@ def decided() -> str:
 def undo(decision_id: int) -> Response | tuple[str, int]:
     """Take a decision back, with a reason."""
     with dare().database.begin() as session:
+        guid, comment_id = caseload.of_decision(session, me(), decision_id)
         try:
-            undone = decisions.undo(
+            decisions.undo(
                 session,
                 dare(),
                 me(),
@@ -163,11 +173,15 @@ def undo(decision_id: int) -> Response | tuple[str, int]:
                 network=browser.network(),
             )
         except PublishingError as error:
-            case = caseload.of_decision(session, me(), decision_id)
-            return _case(session, *case, undoing=error.errors), 422
-        guid, comment_id = caseload.of_decision(session, me(), undone.id)
-    note("good", "Undone. It stands as before, and what was reported is open again.")
-    return redirect(_back(guid, comment_id), 303)
+            return _case(session, guid, comment_id, undoing=error.errors), 422
+        seen = _sees(session, guid)
+        now_it = caseload.case(session, me(), str(guid), comment_id) if seen else None
+    if now_it is None:
+        note("good", f"Undone. {RETURNED}")
+    else:
+        again = " What was reported is open again." if now_it.count else ""
+        note("good", f"Undone. Now {STANDS[now_it.standing]}.{again}")
+    return redirect(_back(guid, comment_id, seen=seen), 303)
 
 
 @blueprint.post("/dismissals")

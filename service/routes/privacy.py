@@ -14,6 +14,7 @@ from service.erasure import Wish
 from service.failures import note
 from service.identity import browser
 from service.identity.browser import admin, me, recent, signed_in
+from service.identity.people import LastAdminError
 from service.publishing import NotNowError, PublishingError
 from storage.models import Person
 
@@ -114,10 +115,13 @@ def _erased(ref: UUID, *, own: bool) -> Any:
     """Erase an account as the form says; return the form with words when it cannot be."""
     form = request.form
     by: Asker = me()
-    if form.get("talks") not in CHOICES:
+    with dare().database.begin() as session:
+        asked = erasure.outlook(session, _living(session, ref))
+    if asked.talks and form.get("talks") not in CHOICES:
         words = {"talks": "Choose what becomes of the talks."}
         return _form(str(ref), own=own, errors=words), 422
-    wish = Wish(hand_over=form.get("talks") == "hand-over", heir=form.get("heir", ""))
+    hand_over = asked.talks and form.get("talks") == "hand-over"
+    wish = Wish(hand_over=hand_over, heir=form.get("heir", ""))
     try:
         with dare().database.begin() as session:
             erasure.confirmed(_living(session, ref), form.get("typed", ""))
@@ -137,11 +141,14 @@ def _living(session: Any, ref: UUID | str) -> Person:
 def _form(ref: str, *, own: bool, errors: dict[str, str] | None = None) -> str:
     with dare().database.begin() as session:
         person = _living(session, ref)
+        asked = erasure.outlook(session, person)
         session.expunge(person)
     return render_template(
         "privacy/erase.html",
         person=person,
         own=own,
+        asked=asked,
+        last=str(LastAdminError()) if asked.last_admin else "",
         errors=errors or {},
         typed=request.form,
         action=url_for("privacy.erase_me") if own else url_for("privacy.erase_person", ref=ref),

@@ -169,7 +169,12 @@ def _arrived(provider: OidcProvider, taken: SignInTry, vouched: Vouched) -> Resp
         with dare().database.begin() as session:
             person = vouching.signed_in(session, dare().settings, provider, vouched)
         return browser.begin(
-            person, where, method="provider", issuer=vouched.issuer, sid=vouched.sid
+            person,
+            where,
+            method="provider",
+            issuer=vouched.issuer,
+            sid=vouched.sid,
+            proved_at=vouching.proved_at(vouched),
         )
     asker = _same(taken)
     with dare().database.begin() as session:

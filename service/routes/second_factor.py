@@ -7,7 +7,7 @@ from werkzeug import Response
 from service.access import needs_second_factor
 from service.context import dare
 from service.failures import note
-from service.identity import attempts, browser, proof, totp
+from service.identity import attempts, browser, proof, sessions, totp
 from service.identity.browser import me, recent, signed_in
 from service.limits import TooFastError
 from service.routes.my_feeds import qr_code
@@ -84,6 +84,9 @@ def confirm() -> str | tuple[str, int] | tuple[str, int, dict[str, str]]:
         if codes is None:
             return _page(session, person, error=WRONG), 422
         attempts.succeeded(session, attempt)
+        # Those were begun with a password alone, and nobody knows whose hands they are in.
+        sessions.end_all(session, person.id, but=browser.session_key())
+        sessions.gave_code(session, browser.session_key())
         return _page(session, person, codes=codes)
 
 

@@ -27,9 +27,7 @@ def index() -> Answer:
     """Offer the ways to sign in; begin a session, or ask for the code."""
     wanted = request.values.get("next", "")
     if request.method != "POST":
-        if asker() is not None:
-            return redirect(local_path(wanted), 303)
-        return _door(wanted)
+        return _door(wanted) if asker() is None else redirect(local_path(wanted), 303)
     email, password = request.form.get("email", ""), request.form.get("password", "")
     try:
         person = proof.by_password(dare(), email, password, _place())

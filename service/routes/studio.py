@@ -9,7 +9,7 @@ from sqlmodel import Session
 from werkzeug import Response as AnyResponse
 from werkzeug.datastructures import FileStorage
 
-from service import catalogue, publishing, reviewing, visibility
+from service import access, catalogue, embedding, publishing, reviewing, visibility
 from service.catalogue import PersonLink
 from service.context import dare, told
 from service.failures import note
@@ -124,12 +124,14 @@ def _edit(
             # The author's own word, not what was heard: saving the form must not turn one into the
             # other.
             "language": episode.language,
+            "public": episode.public,
         },
         shows=_choices(session, _shows(session, episode)),
-        wider=wider and {"slug": wider.show.slug, "heard_by": _opened_to(session, wider)},
+        wider=wider and {"slug": wider.slug, "heard_by": _opened_to(session, wider)},
         **_audience(session, episode, typed),
         reviewers=reviewing.of_talk(session, episode),
         meant=meant or [],
+        embed_code=_embed_code(episode),
         languages=LANGUAGES,
         limits=SimpleNamespace(
             upload_bytes=settings.max_upload_bytes,
@@ -145,6 +147,14 @@ def _edit(
     )
 
 
+def _embed_code(episode: Episode) -> str | None:
+    """Return the code that shows a talk on other pages, where the house lets any of them do so."""
+    settings = dare().settings
+    if not access.is_out(episode) or not (settings.embed_origins or settings.public_talks):
+        return None
+    return embedding.code(settings.origin, str(episode.guid), episode.title)
+
+
 def _shows(session: Session, episode: Episode) -> list[Show]:
     """Return the shows that the talk may stand in: its author's own, and the one it stands in."""
     own = publishing.shows_to_publish_in(session, me())
@@ -154,8 +164,9 @@ def _shows(session: Session, episode: Episode) -> list[Show]:
 
 
 def _opened_to(session: Session, error: WidensError) -> str:
+    show = publishing.own_show(session, me(), error.slug)
     organisation = dare().settings.organisation
-    return visibility.audience_in_words(session, me(), error.show, error.narrowed, organisation)
+    return visibility.audience_in_words(session, me(), show, error.narrowed, organisation)
 
 
 def _audience(session: Session, episode: Episode, typed: dict[str, str]) -> dict[str, Any]:

@@ -152,10 +152,16 @@ def _write(session: Session, ana: Person, bo: Person, here: Any) -> None:
     elsewhere = factories.community(session, "Elsewhere")
     session.add(JoinRequest(community_id=elsewhere.id, person_id=ana.id, words="x"))
     session.add(Notice(person_id=ana.id, kind="x", words="x", path="x"))
-    session.add(Notice(person_id=bo.id, kind="joined", words=f"{ana.name} joined {here.name}."))
+    told = f"{ana.name} would like to join {here.name}."
+    session.add(Notice(person_id=bo.id, kind="join-request", words=told))
     session.add(Mail(kind="x", address=ana.email, person_id=ana.id, subject="x", body="x"))
     session.add(
-        Mail(kind="x", address=bo.email, subject=f"{ana.name} invites", body=f"{ana.name}, {{}}")
+        Mail(
+            kind="invitation",
+            address=bo.email,
+            subject=f"{ana.name} invites you to us",
+            body=f"Hello,\n\n{ana.name} invites you to us.\n\n{{link}}\n",
+        )
     )
     session.add(Export(person_id=ana.id, state="failed", reason="x"))
     audit.record(

@@ -251,24 +251,91 @@ def test_retention_lets_the_oldest_go_and_the_chain_still_holds(session):
     )
     reseal(session)
     before = now() - timedelta(days=730)
-    assert audit.let_go(session, before, most=3) == 3
+    assert audit.let_go(session, SECRET, before, most=3) == 3
     session.commit()
-    assert audit.let_go(session, before, most=3) == 1
+    assert audit.let_go(session, SECRET, before, most=3) == 1
     session.commit()
-    assert audit.let_go(session, before, most=3) == 0
+    assert audit.let_go(session, SECRET, before, most=3) == 0
     audit.seal(session, SECRET)
     session.commit()
     found = audit.verify(session, SECRET)
     assert (found.let_go, found.rows, found.broken) == (4, 4, "")
     told = session.exec(select(Audit).where(Audit.act == "audit-let-go")).all()
-    assert [row.facts for row in told] == [
-        {"count": 3, "position": 3},
-        {"count": 1, "position": 4},
-    ]
+    assert [(row.facts["count"], row.facts["position"]) for row in told] == [(3, 3), (1, 4)]
     assert audit.end(session, SECRET).holds
     # What retention did not let go is still missed.
     tamper(session, "DELETE FROM audit WHERE id = :row", row=rows[4])
     assert broken(session) == f"Row {rows[4]} is missing (link 5)."
+
+
+def test_s70_a_row_that_says_retention_was_here_hides_nothing_without_the_secret(session):
+    rows = sealed(session, 6)
+    tamper(session, "DELETE FROM audit WHERE id <= :row", row=rows[3])
+    forged = {"position": 4, "count": 4}
+    for facts in (forged, forged | {"proof": "0" * 64}, {"position": "4", "count": 4, "proof": 7}):
+        session.add(Audit(act="audit-let-go", subject_kind="audit", subject="audit", facts=facts))
+        session.commit()
+        audit.seal(session, SECRET)
+        session.commit()
+        assert broken(session) == f"Row {rows[0]} is missing (link 1)."
+        assert not audit.end(session, SECRET).holds
+
+
+def test_s70_what_retention_signed_covers_the_beginning_alone(session):
+    rows = sealed(session, 6)
+    tamper(session, "UPDATE audit SET at = at - interval '800 days' WHERE id <= :row", row=rows[3])
+    reseal(session)
+    backup = session.exec(select(Audit).where(Audit.id == rows[1])).one().model_dump()
+    assert audit.let_go(session, SECRET, now() - timedelta(days=730)) == 4
+    session.commit()
+    audit.seal(session, SECRET)
+    session.commit()
+    assert broken(session) == ""
+    # A signed row says four; who puts one back and leaves a hole behind it is found out.
+    session.add(Audit(**backup))
+    session.commit()
+    assert broken(session) == f"Row {rows[2]} is missing (link 3)."
+    assert not audit.end(session, SECRET).holds
+
+
+def test_s70_the_proof_of_another_length_or_secret_proves_nothing(session):
+    rows = sealed(session, 6)
+    tamper(session, "UPDATE audit SET at = at - interval '800 days' WHERE id <= :row", row=rows[1])
+    reseal(session)
+    assert audit.let_go(session, SECRET, now() - timedelta(days=730)) == 2
+    session.commit()
+    told = session.exec(select(Audit).where(Audit.act == "audit-let-go")).one()
+    tamper(session, "DELETE FROM audit WHERE id = :row", row=rows[2])
+    longer = told.facts | {"position": 3}
+    session.add(Audit(act="audit-let-go", subject_kind="audit", subject="audit", facts=longer))
+    session.commit()
+    audit.seal(session, SECRET)
+    session.commit()
+    assert broken(session) == f"Row {rows[2]} is missing (link 3)."
+    assert audit._let_go_up_to(session, audit._key(OTHER)) == 0
+
+
+def test_s61_a_worker_whose_clock_is_ahead_causes_no_alarm(database_engine, session, monkeypatch):
+    """Its links must not look older than they are to those whose clocks are right, nor to it."""
+    write(session, 1)
+    audit.seal(session, SECRET)
+    session.commit()
+    with Session(database_engine) as slow:
+        audit.record(slow, "signed-in", actor="slow")
+        slow.flush()
+        write(session, 1)
+        audit.seal(session, SECRET)
+        session.commit()
+        slow.commit()
+    ahead = now() + audit.PATIENCE * 2
+    with monkeypatch.context() as wrong:
+        wrong.setattr(audit, "now", lambda: ahead)
+        assert broken(session) == ""
+        assert audit.seal(session, SECRET) == 1
+        session.commit()
+    assert broken(session) == ""
+    sealed_at = session.exec(select(func.max(AuditLink.sealed_at))).one()
+    assert abs(sealed_at - now()) < timedelta(minutes=1)
 
 
 def reseal(session):
@@ -284,7 +351,7 @@ def test_retention_makes_no_hole_where_clocks_disagree(session):
     tamper(session, "UPDATE audit SET at = at - interval '800 days' WHERE id = :row", row=rows[0])
     tamper(session, "UPDATE audit SET at = at - interval '800 days' WHERE id = :row", row=rows[2])
     reseal(session)
-    assert audit.let_go(session, now() - timedelta(days=730)) == 1
+    assert audit.let_go(session, SECRET, now() - timedelta(days=730)) == 1
     session.commit()
     assert broken(session) == ""
 
@@ -294,14 +361,14 @@ def test_retention_covers_up_no_row_that_is_missing_already(session):
     tamper(session, "UPDATE audit SET at = at - interval '800 days'")
     reseal(session)
     tamper(session, "DELETE FROM audit WHERE id = :row", row=rows[1])
-    assert audit.let_go(session, now() - timedelta(days=730)) == 1
+    assert audit.let_go(session, SECRET, now() - timedelta(days=730)) == 1
     session.commit()
     assert broken(session) == f"Row {rows[1]} is missing (link 2)."
 
 
 def test_rows_without_a_link_are_not_let_go(session):
     write(session, 2)
-    assert audit.let_go(session, now() + timedelta(days=1)) == 0
+    assert audit.let_go(session, SECRET, now() + timedelta(days=1)) == 0
 
 
 FACTS = st.dictionaries(

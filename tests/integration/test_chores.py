@@ -160,3 +160,11 @@ def test_a_turn_sends_what_is_due(floor, session):
         Chores(told, ()).turn()
         assert len(sink.given) == 1
     assert session.exec(select(Mail.sent_at)).one() is not None
+
+
+def test_a_slow_mail_server_keeps_no_duty_back(floor, session, monkeypatch):
+    duty, done = counted("seal")
+    seen = []
+    monkeypatch.setattr(chores.post, "send_due", lambda *_: seen.append(len(done)))
+    Chores(floor, (duty,)).turn()
+    assert seen == [1]

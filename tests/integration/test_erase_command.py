@@ -85,6 +85,20 @@ def test_s69_a_restored_backup_brings_nobody_back(dare, session, ana, talk, tmp_
     assert dare("--again", str(file)).exit_code == 0
 
 
+def test_s69_after_a_restore_one_refusal_stops_nobody_else(dare, session, ana, tmp_path):
+    ada = factories.person(session, "Ada", role="admin", email="ada@example.org")
+    stranger = uuid4()
+    file = tmp_path / "erased.txt"
+    file.write_text(f"{ada.ref}\n{ana.ref}\n{stranger}\n")
+    told = dare("--again", str(file))
+    assert told.exit_code == 2
+    assert f"{ada.ref}: This is the last admin." in told.stderr
+    assert "1 of 3" in told.stderr
+    assert session.get_one(Person, ada.id).erased_at is None
+    assert session.get_one(Person, ana.id).erased_at is not None
+    assert session.get(Erasure, stranger) is not None
+
+
 @pytest.mark.parametrize("line", ["nobody", "1234 handed-over", f"{uuid4()} whatever"])
 def test_a_broken_list_changes_nothing(dare, session, ana, tmp_path, line):
     file = tmp_path / "erased.txt"

@@ -1,15 +1,29 @@
 """Erasing somebody: nothing of theirs is left anywhere, and nobody else loses anything."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
 from lxml import etree
 from sqlalchemy.exc import OperationalError
-from sqlmodel import col, func, select, text
+from sqlmodel import Session, col, func, select, text
 
-from service import access, catalogue, discussion, erasure, privacy, publishing
+from service import (
+    access,
+    catalogue,
+    discussion,
+    erasure,
+    invitations,
+    letters,
+    memberships,
+    notices,
+    personal_links,
+    privacy,
+    publishing,
+    reviewing,
+)
 from service.access import asker_of
 from service.app import create_app, floor_of
 from service.erasure import Wish
@@ -29,6 +43,7 @@ from storage.models import (
     EpisodeScore,
     Erasure,
     FeedToken,
+    Mail,
     Membership,
     Notice,
     Person,
@@ -179,7 +194,7 @@ def test_talks_that_are_handed_over_stay_without_the_name(floor, session, leaver
     ana, show, out = leaver
     erasure.erase(floor, ana.ref, Wish(hand_over=True), by=None)
     kept = fresh(session, Episode, out.id)
-    assert (kept.title, kept.notes) == ("a former colleague on deploys", "I am a former colleague.")
+    assert (kept.title, kept.notes) == ("A former colleague on deploys", "I am a former colleague.")
     assert (kept.withdrawn_at, kept.author_id, kept.state) == (None, ana.id, "complete")
     show = session.get_one(Show, show.id, populate_existing=True)
     assert show.owner_id == ada.id
@@ -221,26 +236,80 @@ def test_a_named_colleague_takes_the_shows_over(floor, session, leaver):
     learner = factories.person(session, "Lea", role="learner")
     out = factories.person(session, "Out", disabled_at=now())
     session.commit()
+    told = set()
     for email in ("nobody@example.org", learner.email, out.email, ana.email):
         with pytest.raises(PublishingError) as refused:
             erasure.erase(floor, ana.ref, Wish(hand_over=True, heir=email), by=None)
         assert set(refused.value.errors) == {"heir"}
+        told.add(refused.value.errors["heir"])
+    # Nobody learns by it who has an account here, or what somebody is.
+    assert len(told) == 1
     assert fresh(session, Person, ana.id).erased_at is None
     erasure.erase(floor, ana.ref, Wish(hand_over=True, heir=bo.email.upper()), by=None)
     assert fresh(session, Show, show.id).owner_id == bo.id
 
 
-def test_the_name_goes_out_of_what_others_were_told(floor, session, ada):
-    ana = factories.person(session, "Al C+ (x)")
-    words = ("Al C+ (x) joined.", "al c+ (x), again", "Pascal C+ (x)y stays")
-    for one in words:
-        session.add(Notice(person_id=ada.id, kind="joined", words=one))
+@pytest.mark.parametrize("name", ["Al C+ (x)", "link", "Will", "Ana Lima"])
+def test_s69_the_name_goes_out_of_all_that_the_house_has_told_others(floor, session, name):
+    """Each sentence is made as the house makes it, and no other word of it changes."""
+    ada = factories.person(session, "Ada Admin", role="admin")
+    settings = floor.settings.model_copy(
+        update={"smtp_host": "127.0.0.1", "mail_from": "a@example.org"}
+    )
+    gone, bo = factories.person(session, name), factories.person(session, "Bo Chen")
+    place = factories.community(session, "Water", joining="request")
+    factories.member(session, place, bo, "steward")
+    asker = factories.asker(session, gone)
+    memberships.join(session, asker, place.slug)
+    draft = factories.episode(session, factories.show(session, gone), f"By {name}", state="draft")
+    reviewing.ask(session, asker, str(draft.guid), bo.email)
+    by = factories.asker(session, ada)
+    invitations.invite(session, settings, by, "new@example.org")
+    link = personal_links.make(
+        session, settings, "invitation", email="x@example.org", life=erasure.SOON
+    )
+    letters.invitation(session, settings, link, inviter=name, community="")
+    letters.membership(
+        session, settings, bo, inviter=name, community="Will", path="/communities/water"
+    )
+    invitation = f"/people/{gone.ref}"
+    notices.tell(session, ada.id, "invitation", f"{name} accepted your invitation.", invitation)
     session.commit()
-    erasure.erase(floor, ana.ref, by=None)
+    erasure.erase(floor, gone.ref, by=None)
     session.rollback()
-    told = session.exec(select(Notice.words).order_by(col(Notice.id))).all()
-    assert told[0] == "a former colleague joined."
-    assert told[2] == words[2]
+    told = session.exec(select(Notice.kind, Notice.words).order_by(col(Notice.id))).all()
+    assert told == [
+        ("join-request", f"{erasure.NAME} would like to join Water."),
+        ("invitation", f"{erasure.NAME} accepted your invitation."),
+    ]
+    mails = session.exec(select(Mail).order_by(col(Mail.id))).all()
+    assert [mail.subject.partition(" in")[0] for mail in mails] == [
+        "Ada Admin", erasure.NAME, "You now belong to Will",
+    ]  # fmt: skip
+    assert f"\n{erasure.NAME} added you to the community “Will”:" in mails[2].body
+    assert f"\n{erasure.NAME} invites you to " in mails[1].body
+    assert all("\n{link}\n" in mail.body for mail in mails[:2])
+    if name != "link":
+        assert not any(name in f"{mail.subject} {mail.body}" for mail in mails[:2])
+
+
+@pytest.mark.parametrize("name", ["link", "Will", "Mark"])
+def test_what_others_were_told_in_other_words_stays_as_it_is(floor, session, ada, name):
+    gone = factories.person(session, name)
+    words = f"{name} it be said: open the link, Mark, or it Will close. {{link}}"
+    session.add(Notice(person_id=ada.id, kind="moderation", words=words))
+    session.add(Notice(person_id=ada.id, kind="join-request", words=words))
+    session.add(
+        Mail(
+            kind="invitation", address="x@example.org", subject=words, body=f"{words}\n\n{{link}}\n"
+        )
+    )
+    session.commit()
+    erasure.erase(floor, gone.ref, by=None)
+    session.rollback()
+    assert session.exec(select(Notice.words)).all() == [words, words]
+    mail = session.exec(select(Mail)).one()
+    assert (mail.subject, mail.body) == (words, f"{words}\n\n{{link}}\n")
 
 
 def test_the_last_admin_stays(floor, session, ada):
@@ -366,6 +435,62 @@ def test_the_database_refuses_words_votes_and_listening_of_the_erased(session, p
         with pytest.raises(OperationalError, match="erased"):
             session.flush()
         session.rollback()
+
+
+def test_s69_what_a_request_writes_into_the_account_meanwhile_is_emptied_again(
+    floor, session, ada, monkeypatch
+):
+    ana = factories.person(session, "Ana Lima")
+    session.commit()
+    sweep, calls = erasure._sweep, []
+
+    def slips_in(own, person):
+        sweep(own, person)
+        calls.append(person)
+        if len(calls) == 2:
+            with floor.database.begin() as other:
+                late = other.get_one(Person, ana.id)
+                late.name, late.about, late.department = "Ana Lima-Silva", "Call me.", "Pumps"
+
+    monkeypatch.setattr(erasure, "_sweep", slips_in)
+    erasure.erase(floor, ana.ref, by=None)
+    assert len(calls) == 2
+    gone = fresh(session, Person, ana.id)
+    assert (gone.name, gone.about, gone.department) == (erasure.NAME, "", None)
+    assert gone.erased_at == gone.disabled_at == gone.created_at
+
+
+def test_s69_erasing_and_whoever_changes_who_hears_a_show_wait_in_no_circle(
+    floor, session, ada, database_engine
+):
+    """The editor holds a show's talks, as `visibility.hold` does first, and then asks for it."""
+    ana = factories.person(session, "Ana Lima")
+    show = factories.show(session, ana)
+    factories.episode(session, show)
+    session.commit()
+    ref, show_id = ana.ref, show.id
+    with ThreadPoolExecutor(1) as pool, Session(database_engine) as editor:
+        inside = select(Episode.id).where(Episode.show_id == show_id)
+        editor.exec(inside.with_for_update(key_share=True)).all()
+        erasing = pool.submit(erasure.erase, floor, ref, by=None)
+        try:
+            _until_somebody_waits(session)
+            editor.exec(text("SET LOCAL lock_timeout = '300ms'"))
+            editor.get_one(Show, show_id, with_for_update=True)
+        finally:
+            editor.rollback()
+        erasing.result(30)
+    assert fresh(session, Person, ana.id).erased_at is not None
+
+
+def _until_somebody_waits(session):
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    deadline = time.monotonic() + 10
+    while not session.execute(waiting).scalar_one():
+        session.rollback()
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.02)
+    session.rollback()
 
 
 def test_a_draft_that_comes_in_between_makes_erasing_begin_anew(

@@ -17,7 +17,7 @@ from service import privacy
 from service.access import asker_of
 from service.limits import EXPORTS, TooFastError
 from service.publishing import NotNowError, NotThereError
-from storage import personal
+from storage import belongings, personal
 from storage.floor import open_floor
 from storage.models import Audit, Export, Notice, Source
 from tests import factories
@@ -140,6 +140,29 @@ def test_a_talk_without_its_source_is_packed_as_mp3_and_what_is_missing_is_said(
     with opened(floor, row(session, made).key) as archive:
         assert archive.read(f"recordings/{talk.guid}.mp3") == BYTES
         assert f"Missing: recordings/{gone.guid}/1.wav" in archive.read("README.txt").decode()
+
+
+def test_communities_that_keep_to_themselves_are_named_to_their_members_alone(session, ana):
+    bo = factories.person(session, "Bo Chen")
+    board = factories.community(session, "Secret board", joining="group")
+    factories.member(session, board, bo)
+    open_one = factories.community(session, "Water")
+    # As it stands after somebody's shows were handed over.
+    factories.show(
+        session,
+        ana,
+        visibility="communities",
+        audience=[board.id, open_one.id],
+        community_id=board.id,
+    )
+    factories.show(session, bo, "Minutes", visibility="communities", audience=[board.id])
+    factories.show(session, bo, "For all")
+    table = personal.table("show")
+    (told,) = belongings.told(session, table, belongings.owner_of(ana))
+    assert told["community"] == belongings.UNKNOWN
+    assert sorted(told["audience"]) == ["Water", belongings.UNKNOWN]
+    mine = list(belongings.told(session, table, belongings.owner_of(bo)))
+    assert [one["audience"] for one in mine] == [["Secret board"], None]
 
 
 def test_one_archive_at_a_time_and_two_a_day(floor, session, ana):

@@ -22,6 +22,7 @@ from storage.models import (
     Episode,
     EpisodeScore,
     Notice,
+    Person,
     Report,
     Review,
     now,
@@ -120,6 +121,35 @@ def counted(session):
 def standing(stage, comment):
     row = stage.session.get_one(Comment, stage.comment.id) if comment else None
     return things.Thing(stage.session.get_one(Episode, stage.talk.id), row).standing
+
+
+# Who is told that something waits
+
+
+def test_who_moderates_a_thing_is_told_once_until_it_is_decided(stage):
+    stage.report()
+    stage.report(stage.one("Dee"))
+    (told,) = stage.told(stage.steward.id)
+    assert told == "Somebody reported a talk. Please look at it."
+    assert stage.told(stage.moderator.id) == stage.told(stage.elsewhere.id) == []
+    stage.report(comment=stage.comment.id)
+    assert stage.told(stage.steward.id)[0] == "Somebody reported a comment. Please look at it."
+    stage.decide("dismissed")
+    stage.report()
+    assert len(stage.told(stage.steward.id)) == 3
+    notice = notices.mine(stage.session, stage.steward.id)[1]
+    assert notice.path == f"/moderation/{stage.guid}?comment={stage.comment.id}"
+
+
+def test_where_no_steward_can_act_those_who_moderate_the_house_are_told(stage):
+    stage.session.get_one(Person, stage.steward.id).disabled_at = now()
+    stage.writer.role = "moderator"
+    closed = factories.person(stage.session, "Clo Sed", role="admin", disabled_at=now())
+    stage.session.flush()
+    stage.report(comment=stage.comment.id)
+    assert len(stage.told(stage.moderator.id)) == len(stage.told(stage.second.id)) == 1
+    assert stage.told(stage.steward.id) == stage.told(closed.id) == []
+    assert stage.told(stage.writer.id) == []
 
 
 # Reporting
@@ -471,6 +501,8 @@ def test_an_author_answers_once_and_is_told_how_it_ended(stage, comment):
     assert (say(), say()) == (True, False)
     case = caseload.case(stage.session, stage.moderator, stage.guid, number)
     assert [(told.words, told.is_answer) for told in case.told] == [("It is true.", True)]
+    assert (case.count, case.answers) == (1, 1)
+    assert "has answered" in stage.told(stage.steward.id)[0]
     stage.decide("dismissed", comment=number, words="It is not.")
     assert "It is not." in stage.told(author.id)[0]
     assert standing(stage, comment) == "removed"

@@ -260,6 +260,17 @@ def test_a_round_ends_after_the_letter_at_hand_when_the_worker_is_told_to_stop(p
 # Secrets on the wire
 
 
+def test_a_round_ends_after_half_a_minute_and_loses_nothing(post_house, sink, monkeypatch):
+    for _ in range(3):
+        post_house.write()
+    monkeypatch.setattr(post, "ROUND_SECONDS", 0.0)
+    assert post_house.deliver() == 1
+    monkeypatch.undo()
+    assert post_house.deliver() == 2
+    assert len(sink.given) == 3
+
+
+
 def test_starttls_goes_on_only_with_the_host_that_its_certificate_names(
     house, pool, session, tmp_path, monkeypatch
 ):

@@ -1,10 +1,12 @@
 """Drafts, shows, comments and positions, as people steer them."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
-from sqlmodel import func, select
+from sqlmodel import Session, func, select
 
 from service import discussion, listening, publishing
 from service.access import asker_of
@@ -69,6 +71,22 @@ def test_the_first_draft_makes_its_authors_show_and_the_second_uses_it(session, 
     assert (show.title, show.owner_id) == ("Talks by Ana Lima", ana.id)
     assert first.show_id == second.show_id == show.id
     assert (first.state, first.revision, first.published_at) == ("draft", 0, None)
+
+
+def test_two_first_drafts_at_once_make_one_show(session, database_engine, person):
+    who, together = factories.asker(session, person), Barrier(2)
+    session.commit()
+
+    def draft(_: int) -> int:
+        with Session(database_engine) as own, own.begin():
+            own.connection()
+            together.wait()
+            return publishing.create_draft(own, who, Draft(title="A talk")).show_id
+
+    with ThreadPoolExecutor(2) as pool:
+        shows = set(pool.map(draft, range(2)))
+    assert shows == set(session.exec(select(Show.id).where(Show.owner_id == person.id)))
+    assert len(shows) == 1
 
 
 def test_a_draft_has_its_score_ready_and_is_not_listed(session, ana):

@@ -9,6 +9,8 @@ from sqlmodel import col, func, select
 from service import access, publishing
 from service.access import asker_of
 from service.feed import tokens
+from service.moderation import caseload, decisions, reports
+from service.publishing import NotThereError
 from storage import audit, clearing
 from storage.floor import open_floor
 from storage.models import (
@@ -82,6 +84,19 @@ def comment(session, ana):
     return Comment(episode_id=talk.id, author_id=ana.id, body="x", removed_at=BEGAN)
 
 
+def upload(session, ana):
+    talk = factories.episode(session, factories.show(session, ana), state="uploading")
+    return Upload(
+        id=uuid4(),
+        owner_id=ana.id,
+        episode_id=talk.id,
+        length=9,
+        key=f"sources/{talk.guid}/x",
+        s3_upload_id="x",
+        changed_at=BEGAN,
+    )
+
+
 # By name: how the row is made, and after how many days from BEGAN it goes.
 CLASSES = {
     "sign-in failures": (
@@ -148,6 +163,7 @@ CLASSES = {
         ),
         lambda _: 0,
     ),
+    "uploads that nobody goes on with": (Upload, upload, lambda s: s.keep_uploads_days),
     "archives that failed": (
         Export,
         lambda _s, a: Export(person_id=a.id, state="failed", created_at=BEGAN),
@@ -188,6 +204,37 @@ def test_s71_the_words_of_a_removed_comment_go_and_its_place_stays(floor, sessio
     session.rollback()
     assert session.exec(select(Comment.body)).all() == [""]
     assert not any(retention.let_go(floor, due + SECOND).values())
+
+
+def test_s71_an_upload_that_nobody_goes_on_with_ends_in_the_store_too(floor, session, ana):
+    talk = factories.episode(session, factories.show(session, ana), state="draft")
+    kept, _ = publishing.begin_upload(
+        session, floor, asker_of(ana), str(talk.guid), name="a.wav", length=9
+    )
+    kept.changed_at, kept.locked_at = BEGAN, BEGAN + 20 * DAY
+    session.commit()
+    # A part of it is on its way just now.
+    assert retention.let_go(floor, BEGAN + 20 * DAY)["uploads"] == 0
+    session.get_one(Upload, kept.id).locked_at = None
+    session.commit()
+    assert retention.let_go(floor, BEGAN + 20 * DAY)["uploads"] == 1
+    assert count(session, Upload) == 0
+    assert session.get_one(Episode, talk.id, populate_existing=True).state == "draft"
+    retention.remove_objects(floor, BEGAN + 20 * DAY)
+    assert floor.store.unfinished(f"sources/{talk.guid}/") == []
+    again, fresh = publishing.begin_upload(
+        session, floor, asker_of(ana), str(talk.guid), name="a.wav", length=9
+    )
+    assert fresh
+    floor.store.abort_multipart(again.key, again.s3_upload_id)
+
+
+def test_s71_an_upload_that_is_finished_stays_with_its_talk(floor, session, ana):
+    row = upload(session, ana)
+    row.state = "finished"
+    session.add(row)
+    session.commit()
+    assert not any(retention.let_go(floor, BEGAN + 4000 * DAY).values())
 
 
 def test_s71_the_audit_log_is_let_go_oldest_first_and_says_so(floor, session):
@@ -279,6 +326,60 @@ def test_a_talk_whose_recording_is_gone_comes_back_as_a_draft_that_says_so(
     )
     assert fresh
     floor.store.abort_multipart(upload.key, upload.s3_upload_id)
+
+
+@pytest.fixture
+def taken(floor, session, ana):
+    """A talk that a moderator removed, whose recording is gone since; and the decision."""
+    mo = factories.asker(session, factories.person(session, "Mo Derat", role="moderator"))
+    talk = factories.episode(session, factories.show(session, ana))
+    session.flush()
+    made = decisions.decide(
+        session, floor, mo, str(talk.guid), act="removed", words="It names a customer.", turn=0
+    )
+    session.commit()
+    assert retention.let_go(floor, now() + 40 * DAY)["talks"] == 1
+    session.rollback()
+    session.expire_all()
+    return talk, mo, made
+
+
+def test_a_removed_talk_whose_recording_is_gone_can_still_be_answered_for(session, ana, taken):
+    talk, mo, _ = taken
+    assert "a moderator had taken" in talk.notice
+    assert reports.appeal(session, asker_of(ana), str(talk.guid), words="Please.")
+    assert caseload.case(session, mo, str(talk.guid)).acts == ("restored",)
+    assert [case.guid for case in caseload.queue(session, mo).rows] == [str(talk.guid)]
+
+
+@pytest.mark.parametrize("how", ["restored", "undone"])
+def test_a_removed_talk_whose_recording_is_gone_can_be_given_back_to_its_author(
+    floor, session, ana, taken, how
+):
+    talk, mo, made = taken
+    if how == "restored":
+        decisions.decide(session, floor, mo, str(talk.guid), act="restored", words="Yes.", turn=1)
+    else:
+        decisions.undo(session, floor, mo, made.id, words="A mistake.")
+    session.commit()
+    session.refresh(talk)
+    assert (talk.state, talk.withdrawn_at, access.is_out(talk)) == ("draft", None, False)
+    # A draft again, and nobody's affair but its author's.
+    with pytest.raises(NotThereError):
+        caseload.case(session, mo, str(talk.guid))
+    kept, _ = publishing.begin_upload(
+        session, floor, asker_of(ana), str(talk.guid), name="a.wav", length=9
+    )
+    floor.store.abort_multipart(kept.key, kept.s3_upload_id)
+
+
+def test_drafts_that_their_authors_withdrew_are_no_moderators_affair(session, ana):
+    mo = factories.asker(session, factories.person(session, "Mo Derat", role="moderator"))
+    talk = factories.episode(session, factories.show(session, ana), state="draft")
+    publishing.withdraw(session, asker_of(ana), str(talk.guid))
+    assert not access.was_out(talk)
+    with pytest.raises(NotThereError):
+        caseload.case(session, mo, str(talk.guid))
 
 
 def test_a_talk_that_was_put_back_in_time_loses_nothing(floor, session, ana, withdrawn):

@@ -3,7 +3,7 @@
 import pytest
 from sqlmodel import select
 
-from service import access, catalogue, publishing, reviewing, visibility
+from service import access, catalogue, notices, publishing, reviewing, visibility
 from service.publishing import Draft, NotNowError, NotThereError, PublishingError
 from service.visibility import Choice
 from storage.floor import open_floor
@@ -64,9 +64,13 @@ def test_the_worker_publishes_what_is_not_held_and_only_that(session, place, ana
     show = publishing.create_show(session, ana, title="Pumps")
     talk = factories.episode(session, show, state="processing", held=held)
     factories.rendition(session, talk)
+    bo = factories.person(session, "Bo Chen")
+    reviewing.ask(session, ana, str(talk.guid), bo.email)
     session.commit()
     publish(place, Task(talk.id, talk.guid, talk.revision, talk.attempt))
     session.refresh(talk)
+    # Once it is out, whoever looked first may not be among those who hear it.
+    assert bool(notices.mine(session, bo.id)) is held
     score = session.get_one(EpisodeScore, talk.id, populate_existing=True)
     assert talk.state == "playable"
     assert talk.playable_at is not None

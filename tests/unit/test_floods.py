@@ -5,7 +5,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.floods import Flood, Floods
+from service.floods import Familiar, Flood, Floods
 
 
 class Clock:
@@ -83,3 +83,22 @@ def test_everything_is_forgotten_at_once():
     floods.feeds.wait(1)
     floods.clear()
     assert (len(floods.misses), len(floods.feeds)) == (0, 0)
+
+
+def test_looking_takes_nothing():
+    clock = Clock()
+    flood = Flood(1, 60, clock=clock)
+    assert [flood.peek("a") for _ in range(3)] == [0, 0, 0]
+    assert flood.wait("a") == 0
+    assert [flood.peek("a") for _ in range(3)] == [60, 60, 60]
+    clock.moment += 60
+    assert (flood.peek("a"), flood.wait("a")) == (0, 0)
+
+
+def test_who_was_here_lately_is_known_until_too_many_others_come():
+    familiar = Familiar(kept=2)
+    for who in ("a", "b", "a", "c"):
+        familiar.note(who)
+    assert [who in familiar for who in "abc"] == [True, False, True]
+    familiar.clear()
+    assert "a" not in familiar

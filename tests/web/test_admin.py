@@ -611,9 +611,7 @@ def test_the_log_speaks_of_things_by_the_names_that_an_admin_may_know(
     admin, settings, session, ada, bo
 ):
     home = factories.community(session, "Board room")
-    inner = factories.show(
-        session, bo, "Secret show", visibility="communities", audience=[home.id]
-    )
+    inner = factories.show(session, bo, "Secret show", visibility="communities", audience=[home.id])
     shown = factories.episode(session, factories.show(session, bo, "Field notes"), "Two noises")
     kept = factories.episode(session, inner, "Secret papers")
     link = personal_links.make(

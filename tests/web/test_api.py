@@ -6,6 +6,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, fields, make_dataclass
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,9 @@ from sqlmodel import func, select, text
 
 from service.api.readers import EpisodeRow
 from service.catalogue import PersonLink, Row, ShowLink
+from service.feed import channel
+from service.feed import tokens as feeds
+from service.identity import tokens
 from storage.models import (
     Episode,
     EpisodeScore,
@@ -718,6 +722,42 @@ def test_a_feed_is_renamed_renewed_and_replaced(place):
     assert place.mine.get(fresh["address"].removeprefix(place.mine._origin)).status_code == 200
     for act in ("rotation", "replacement"):
         refused(place.mine.post(f"{own}/{act}"), 409)
+
+
+def test_s41_an_address_is_told_to_a_token_that_may_read_and_no_longer_than_it_lives(
+    place, program, session, settings
+):
+    def its(*scopes):
+        life = timedelta(days=5)
+        token, secret = tokens.issue(session, place.listener.id, "x", scopes=scopes, life=life)
+        session.commit()
+        return token, program(None, secret)
+
+    _, blind = its("take-part")
+    made = blind.post("feeds", json={"label": "Phone"}).get_json()
+    own = f"feeds/{made['id']}"
+    acts = (f"{own}/rotation", f"{own}/replacement")
+    assert [made["address"], *(blind.post(act).get_json()["address"] for act in acts)] == [None] * 3
+    token, seeing = its("read", "take-part")
+    ends = token.expires_at.timestamp()
+    for days in (None, 90):
+        made = seeing.post("feeds", json={"days": days}).get_json()
+        own = f"feeds/{made['id']}"
+        rows = [
+            made,
+            *(seeing.post(f"{own}/{act}").get_json() for act in ("rotation", "replacement")),
+        ]
+        assert all(row["address"] for row in rows)
+        assert {datetime.fromisoformat(row["expires_at"]).timestamp() for row in rows} == {ends}
+    # One that its owner made for ever stays so, and is not told to a program.
+    view = channel.view_top(session)
+    lasting = feeds.issue(session, place.listener.id, view, secret=settings.secret)
+    session.commit()
+    renewed = seeing.post(f"feeds/{lasting.id}/rotation").get_json()
+    assert (renewed["address"], renewed["expires_at"]) == (None, None)
+    replaced = seeing.post(f"feeds/{lasting.id}/replacement").get_json()
+    assert replaced["address"]
+    assert datetime.fromisoformat(replaced["expires_at"]).timestamp() == ends
 
 
 def test_nobody_elses_feed_is_touched(place):

@@ -260,10 +260,46 @@ def test_only_an_admin_founds_and_the_first_steward_is_there(session, ana, bo):
     with pytest.raises(PublishingError):
         communities.found(session, admin, name=" ", joining="by lot")
     first = communities.found(session, admin, name="Out on site", steward=bo)
-    second = communities.found(session, admin, name="Out on site")
+    second = communities.found(session, admin, name="Out on site!")
     assert (first.slug, second.slug != first.slug) == ("out-on-site", True)
     assert [one.name for one in memberships.stewards(session, first.id)] == ["Bo Chen"]
     assert [one.name for one in memberships.stewards(session, second.id)] == ["Ad Min"]
+
+
+def test_two_communities_do_not_bear_one_name(session, steward, group):
+    admin = factories.asker(session, factories.person(session, "Ad Min", role="admin"))
+    factories.community(session, "Fire")
+    factories.community(session, "Board", joining="group")
+    session.commit()
+    with pytest.raises(PublishingError) as refused:
+        communities.found(session, admin, name="  wATER ")
+    assert refused.value.errors == {"name": "There is a community of this name already."}
+    with pytest.raises(PublishingError):
+        communities.found(session, admin, name="board")
+    session.rollback()
+    page = "/communities/water/edit"
+    words = words_of(steward.post(page, name="FIRE", purpose="Ours", joining="request"), 422)
+    assert "There is a community of this name already." in words
+    assert "Ours" in words
+    # Her own name in other letters is free, and nothing tells her of a community by group.
+    assert steward.post(page, name="WATER", joining="request").status_code == 303
+    assert steward.post(page, name="Board", joining="request").status_code == 303
+
+
+def test_the_last_steward_is_not_offered_what_cannot_be(session, steward, ana, bo, group):
+    factories.member(session, group, bo)
+    session.commit()
+    place, list_ = "/communities/water", "/communities/water/members"
+    words = words_of(steward.get(place))
+    assert f'action="{place}/leave"' not in words
+    assert "You are its last steward." in words
+    words = words_of(steward.get(list_))
+    assert "The last steward: name another before you go." in words
+    assert "Make a member" not in words
+    assert words.count('<summary class="button quiet small">Take out') == 1
+    steward.post(f"{list_}/role", person=bo.ref, role="steward")
+    assert f'action="{place}/leave"' in words_of(steward.get(place))
+    assert words_of(steward.get(list_)).count("Make a member") == 2
 
 
 def test_members_go_on_over_pages_by_name(session, steward, group, monkeypatch):

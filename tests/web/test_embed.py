@@ -1,6 +1,7 @@
 """Talks on other sites: the card in a frame, and what oEmbed tells of it."""
 
 import re
+from html import unescape
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from service import embedding
 from service.app import create_app, floor_of
 from service.embedding import Card
+from service.identity import tokens
+from storage.models import Person
 from storage.settings import Settings, SettingsError
 from tests import factories
 from tests.web.visitors import Visitor, visitor
@@ -193,6 +196,18 @@ def test_oembed_tells_people_who_are_signed_in_what_they_may_see(
     assert describe(Visitor(application, settings), talks["public"].guid).status_code == 404
 
 
+def test_s41_oembed_tells_a_token_that_may_not_read_what_it_tells_nobody(program, session, talks):
+    reader = factories.person(session, "Bo Chen")
+    told = []
+    for scopes in (["read"], ["take-part", "publish"]):
+        _, secret = tokens.issue(session, reader.id, "x", scopes=scopes)
+        session.commit()
+        its = program(None, secret)
+        url = f"{its._origin}/episodes/{talks['inside'].guid}"
+        told.append(its.get("/oembed", query_string={"url": url}).status_code)
+    assert told == [200, 404]
+
+
 def test_oembed_speaks_json_alone(guest, talks):
     assert describe(guest, talks["public"].guid, format="json").status_code == 200
     assert describe(guest, talks["public"].guid, format="xml").status_code == 501
@@ -297,3 +312,21 @@ def test_a_talk_that_is_not_out_for_its_reader_says_nothing_of_itself(
     page = words(reader.get(f"/episodes/{talks[kind].guid}"))
     assert about(page) == {}
     assert "oembed" not in page
+
+
+def test_an_author_finds_the_code_for_other_pages(
+    open_house, application, settings, session, talks
+):
+    author = session.get(Person, talks["public"].author_id)
+    at_work = visitor(open_house, settings, session, author)
+    page = at_work.get(f"/studio/{talks['public'].guid}").get_data(as_text=True)
+    shown = re.search(r'<input id="embed-code" class="address" readonly value="([^"]*)"', page)
+    told = unescape(shown[1])
+    assert f'src="{settings.origin}/embed/{talks["public"].guid}"' in told
+    assert 'title="How &lt;we&gt; deploy &amp; why"' in told
+    inside = at_work.get(f"/studio/{talks['inside'].guid}").get_data(as_text=True)
+    assert "Only a public talk is heard there" in inside
+    closed = visitor(application, settings, session, author)
+    for browser, talk in ((closed, "public"), (at_work, "draft"), (at_work, "hidden")):
+        page = browser.get(f"/studio/{talks[talk].guid}").get_data(as_text=True)
+        assert "embed-code" not in page, talk

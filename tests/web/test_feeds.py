@@ -34,10 +34,12 @@ from storage.models import (
     Mail,
     Membership,
     Notice,
+    Person,
     now,
 )
 from tests import factories, feed_rules
 from tests.web.listeners import (
+    LONG_AGO,
     Listener,
     add_person,
     add_rendition,
@@ -46,6 +48,7 @@ from tests.web.listeners import (
     add_token,
     add_transcript,
 )
+from tests.web.visitors import visitor
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +287,37 @@ def test_the_date_alone_is_enough_for_a_show(listener, stage):
     # RFC 9110, section 13.1.3: a tag that differs outweighs a date that does not.
     answer = listener.get(stage.address, If_Modified_Since=modified, If_None_Match='"else"')
     assert answer.status_code == 200
+
+
+def test_a_talk_that_moved_away_and_a_new_name_are_not_missed_by_date(
+    app, settings, session, listener, stage
+):
+    owner = session.get(Person, stage.show.owner_id)
+    other = factories.show(session, owner, "Another show")
+    browser = visitor(app, settings, session, owner)
+    modified = listener.get(stage.address).headers["Last-Modified"]
+    guid = stage.talks[0].guid
+    moved = browser.post(f"/studio/{guid}", title="Gone", language="en", show=other.slug)
+    assert moved.status_code == 303
+    answer = listener.get(stage.address, If_Modified_Since=modified)
+    assert (answer.status_code, titles(answer)) == (200, ["Talk 3", "Talk 2"])
+    for theirs in ("show", "talk", "voice"):
+        ana = factories.person(session, f"Before {theirs}")
+        if theirs == "show":
+            stage.show.owner_id = ana.id
+        elif theirs == "talk":
+            stage.talks[1].author_id = ana.id
+        else:
+            session.add(EpisodePerson(episode_id=stage.talks[1].id, person_id=ana.id))
+        change(session, stage.show, changed_at=LONG_AGO)
+        for row in (*stage.talks, other):
+            change(session, row, changed_at=LONG_AGO)
+        modified = listener.get(stage.address).headers["Last-Modified"]
+        browser = visitor(app, settings, session, ana)
+        assert browser.post("/account/", name=f"After {theirs}").status_code == 303
+        answer = listener.get(stage.address, If_Modified_Since=modified)
+        assert answer.status_code == 200, theirs
+        assert f"After {theirs}" in answer.text
 
 
 def test_a_change_within_the_same_second_is_not_missed(session, listener, stage):

@@ -11,10 +11,12 @@ import pytest
 from sqlmodel import Session, select, update
 
 from service import limits
-from service.identity import attempts, passwords
+from service.app import floor_of
+from service.identity import attempts, passwords, people, proof
 from service.identity.attempts import FREE
 from service.identity.browser import DEVICE
-from storage.models import Allowance, Audit, Notice, SignInFailure, now
+from storage.models import Allowance, Audit, Notice, Person, SignInFailure, now
+from storage.models import Session as Login
 from tests import factories
 from tests.web.visitors import HOST, PASSWORD, Visitor
 
@@ -235,6 +237,60 @@ def test_the_owner_is_told_of_guesses_from_elsewhere(stranger, ana, session):
     stranger.sign_in(ana)
     session.rollback()
     assert len(session.exec(select(Notice)).all()) == 1
+
+
+@pytest.fixture
+def changing(application, ana, monkeypatch):
+    """Let Ana change her password while somebody's is being looked at."""
+    new = passwords.hashed("another long enough sentence 77")
+    real = people.signed_in
+
+    def slow(person, password, *, local=True):
+        right = real(person, password, local=local)
+        with floor_of(application).database.begin() as own:
+            people.change_password(own, own.get_one(Person, ana.id), new)
+        return right
+
+    monkeypatch.setattr(people, "signed_in", slow)
+
+
+def test_s32_an_old_password_opens_nothing_when_it_was_changed_while_it_was_looked_at(
+    stranger, ana, session, changing
+):
+    assert stranger.sign_in(ana).status_code == 422
+    assert stranger.cookie() is None
+    assert "sign-in-failed" in session.exec(select(Audit.act)).all()
+
+
+def test_s32_an_old_password_is_not_written_back_by_its_renewal(stranger, ana, session, changing):
+    weak = passwords.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    ana.password_hash = weak.hash(PASSWORD)
+    session.commit()
+    assert stranger.sign_in(ana).status_code == 422
+    session.refresh(ana)
+    assert not passwords.matches(ana.password_hash, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"password_hash": "another"}, {"totp_at": now()}, {"disabled_at": now()}]
+)
+def test_s32_what_was_changed_between_the_proof_and_the_session_is_asked_for_anew(
+    application, stranger, ana, session, monkeypatch, changed
+):
+    real = proof.by_password
+
+    def then(*asked):
+        person = real(*asked)
+        with floor_of(application).database.begin() as own:
+            own.exec(update(Person).where(Person.id == ana.id).values(**changed))
+        return person
+
+    monkeypatch.setattr(proof, "by_password", then)
+    answer = stranger.sign_in(ana)
+    assert answer.status_code == 409
+    assert "sign in once more" in answer.get_data(as_text=True)
+    assert stranger.cookie() is None
+    assert session.exec(select(Login)).all() == []
 
 
 def test_s36_failures_are_written_down_without_what_was_typed(stranger, ana, session):

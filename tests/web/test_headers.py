@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import event
 
 from service.app import create_app, floor_of
 from service.feed import tokens
@@ -333,6 +334,57 @@ def test_s50_who_is_not_signed_in_asks_at_most_six_hundred_times_a_minute(
     assert stranger.get("/health").status_code == 200
     elsewhere = {"REMOTE_ADDR": "10.1.2.3"}
     assert stranger.get("/sign-in", environ_overrides=elsewhere).status_code == 200
+
+
+def test_s50_cookies_that_are_none_cost_no_query_any_more_once_there_were_too_many(
+    application, settings, place, monkeypatch
+):
+    browser, _ = place
+    assert browser.get("/").status_code == 200
+    flood = application.extensions["dare-floods"].doubted
+    monkeypatch.setattr(flood, "_pace", 0.001)  # nothing comes back while this test runs
+    for _ in range(flood.most - 1):
+        assert flood.wait("127.0.0.0/24") == 0
+    said: list[str] = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        said.append(statement)
+
+    engine = floor_of(application).database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        client = application.test_client(use_cookies=False)
+        told = [
+            client.get("/sign-in", base_url=settings.origin, headers=shown).status_code
+            for number in range(20)
+            for shown in (
+                {"Cookie": f"__Host-dare=none-{number}"},
+                {"Authorization": f"Bearer dare_none-{number}"},
+            )
+        ]
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert told == [200] + [429] * 39
+    assert len(said) <= 2
+    # Who was here before is still let in, and so is who shows nothing.
+    assert browser.get("/").status_code == 200
+    assert Visitor(application, settings).get("/sign-in").status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["https://Dare.Example", "https://dare.example:443"])
+def test_an_origin_in_capitals_or_with_its_schemes_own_port_is_answered(house, origin):
+    app = create_app(house.model_copy(update={"base_url": origin}))
+    try:
+        told = {
+            host: app.test_client()
+            .get("/sign-in", base_url="http://dare.example", headers={"Host": host})
+            .status_code
+            for host in ("dare.example", "DARE.example", "dare.example:443", "dare.example:80")
+        }
+    finally:
+        floor_of(app).database.close()
+    # Behind a TLS proxy plain http comes in, of which werkzeug drops the port 80.
+    assert told == dict.fromkeys(told, 200)
 
 
 def test_a_browsers_report_of_what_the_policy_stopped_is_one_line_in_the_log(

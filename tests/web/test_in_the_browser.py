@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright
 from werkzeug.serving import make_server
 
-from tests import chromium
+from tests import chromium, factories
 from tests.web import world
 from tests.web.visitors import PASSWORD
 from tests.web.world import World
@@ -156,3 +156,43 @@ def test_no_page_of_the_house_has_a_barrier_or_scrolls_sideways(
     assert barriers == []
     assert troubles == []
     assert seen > 15
+
+
+def test_what_is_typed_of_a_talk_is_kept_whichever_button_is_pressed(
+    settings, session, browser, live
+):
+    of = world.made(session, settings)
+    who = of.people["author"]
+    show = factories.show(session, who, "Kept")
+    talk = factories.episode(session, show, "Kept", held=True, published_at=None)
+    phone = {"viewport": {"width": 360, "height": 720}}
+    page, troubles = page_of(browser, session, who, live, **phone)
+    page.goto(f"/studio/{talk.guid}")
+    about, audience = page.locator("#about"), page.locator("section:has(> #audience)")
+    gap = audience.bounding_box()["y"] - sum(about.bounding_box()[side] for side in ("y", "height"))
+    assert gap >= 16
+    page.fill("#notes", "Typed and not saved")
+    page.fill("#reviewer", "Nobody of this name")
+    page.get_by_role("button", name="Ask for a review").click()
+    page.get_by_text("There is nobody here by this name").first.wait_for()
+    assert page.input_value("#notes") == "Typed and not saved"
+    page.context.close()
+    # The page is answered by a refusal, and says so.
+    assert [one for one in troubles if "422" not in one] == []
+
+
+def test_what_one_does_stands_at_the_same_side_for_each_community(settings, session, browser, live):
+    of = world.made(session, settings)
+    purpose = "What everybody who works there wants to find out from the others, in many words."
+    factories.community(session, "Open to all", purpose=purpose)
+    factories.community(session, "Asked first", purpose=purpose, joining="request")
+    wide = {"viewport": {"width": 1280, "height": 720}}
+    page, troubles = page_of(browser, session, of.people["author"], live, **wide)
+    page.goto("/communities/")
+    for name, act in (("Open to all", "Join"), ("Asked first", "Ask to join")):
+        row = page.locator("li", has_text=name)
+        place, button = row.locator(".place"), row.locator(".button", has_text=act)
+        assert button.bounding_box()["x"] > place.bounding_box()["x"] + 300
+        assert abs(button.bounding_box()["y"] - place.bounding_box()["y"]) < 60
+    page.context.close()
+    assert troubles == []

@@ -16,7 +16,7 @@ from werkzeug.serving import make_server
 from service import communities, invitations, personal_links, resets
 from service.access import asker_of
 from service.app import create_app, floor_of
-from service.identity import askers, sessions, tokens
+from service.identity import askers, passwords, sessions, tokens
 from service.identity.passwords import hashed, matches
 from service.limits import TooFastError
 from service.publishing import NotNowError, NotThereError, PublishingError
@@ -206,7 +206,7 @@ def test_two_who_open_the_same_invitation_at_once_make_one_account(
         gate.wait()
         try:
             with floor_of(posting).database.begin() as own:
-                invitations.accept_anew(own, there, secret, name=f"N {number}", password=NEW)
+                invitations.accept_anew(own, secret, name=f"N {number}", stored="a hash")
             said.append("in")
         except (NotThereError, NotNowError) as error:
             said.append(type(error).__name__)
@@ -218,6 +218,22 @@ def test_two_who_open_the_same_invitation_at_once_make_one_account(
         thread.join()
     assert sorted(said) == ["NotThereError"] * 3 + ["in"]
     assert len(session.exec(select(Person).where(Person.role != "admin")).all()) == 1
+
+
+def test_no_connection_is_held_while_somebodys_password_is_hashed(
+    session, there, admin, posting, guest, mailbox, monkeypatch
+):
+    invite(session, there, admin, "new@example.org")
+    path = mailbox.link("new@example.org")
+    held, pool, real = [], floor_of(posting).database.engine.pool, passwords._hash
+
+    def seen(password):
+        held.append(pool.checkedout())
+        return real(password)
+
+    monkeypatch.setattr(passwords, "_hash", seen)
+    assert submit(guest, path, name="New", password=NEW).status_code == 303
+    assert held == [0]
 
 
 def test_a_link_scanner_changes_nothing(session, there, admin, guest, mailbox):
@@ -394,8 +410,9 @@ def test_where_passwords_are_switched_off_an_invitation_makes_none(
     invite(session, there, admin, "new@example.org")
     secret = mailbox.link("new@example.org").rsplit("/", 1)[1]
     closed = there.model_copy(update={"local_sign_in": False})
+    opened = invitations.find(session, secret)
     with pytest.raises(NotNowError, match="sign-in provider"):
-        invitations.accept_anew(session, closed, secret, name="New", password=NEW)
+        invitations.first_password(closed, opened, name="New", password=NEW)
 
 
 # Who may invite

@@ -61,6 +61,7 @@ class Stage:
             _, self.read_only = tokens.issue(
                 session, self.world.people["admin"].id, "matrix", scopes=["read"]
             )
+            _, self.whole = tokens.issue(session, self.world.people["contributor"].id, "matrix")
             session.flush()
             session.expunge_all()
         self._secrets = secrets | {"nobody": None}
@@ -208,6 +209,29 @@ def test_s41_a_token_does_no_more_than_its_scope_and_never_what_admins_do(stage)
         elif endpoint not in {"sign_in.again", "providers.again"}:  # a browser's business alone
             assert answer.status_code != 403, (method, endpoint)
     assert asked > 60
+
+
+def test_s41_no_token_does_what_forms_do_whatever_its_scopes(stage):
+    program = Visitor(stage.application, stage.settings)
+    bearer = {"Authorization": f"Bearer {stage.whole}"}
+    forms = by_api = 0
+    for endpoint, method, rule in stage.routes():
+        letter, recent = ROWS[endpoint]
+        if letter == "keyed" or method not in UNSAFE:
+            continue
+        path = stage.address(rule, world.choices(stage.world, "contributor", endpoint)[0])
+        undo = stage.connection.begin_nested()
+        answer = program.ask(method, path, headers=bearer)
+        undo.rollback()
+        if not path.startswith(("/api/", "/uploads/")):
+            forms += 1
+            assert answer.status_code == 403, (method, endpoint)
+            assert "sign in with a browser" in answer.get_data(as_text=True), (method, endpoint)
+        elif letter in {"signed-in", "guest", "publisher"} and not recent:
+            by_api += 1
+            assert answer.status_code != 403, (method, endpoint)
+    assert forms > 60
+    assert by_api > 15
 
 
 # What reading leaves behind by design: when somebody was last seen, how often they searched, that

@@ -7,6 +7,7 @@ import random
 import re
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -30,6 +31,7 @@ from tests.web.listeners import (
     add_transcript,
     cookie,
 )
+from workers import retention
 
 SIZE = MIB + 312_345
 CHANCE = random.Random(7)  # noqa: S311  a seeded run can be repeated
@@ -289,6 +291,20 @@ def test_a_revoked_token_closes_every_address(session, listener, stage, addresse
             gone = listener.get(path, method, If_None_Match="*")
             assert gone.status_code == 410
             assert gone.headers["Cache-Control"] == "no-store"
+
+
+def test_what_retention_let_go_has_gone_and_is_not_on_its_way(app, session, listener, stage):
+    stage.talk.withdrawn_at = now() - timedelta(days=31)
+    stage.talk.withdrawn_by = stage.show.owner_id
+    session.add(stage.talk)
+    session.commit()
+    assert listener.get(stage.audio).status_code == 410
+    retention.let_go(floor_of(app))
+    session.rollback()
+    session.expire_all()
+    assert session.get_one(Episode, stage.talk.id).published_at is None
+    for path in (stage.audio, f"{stage.base}/en.vtt"):
+        assert listener.get(path).status_code == 410
 
 
 def test_a_disabled_account_gets_nothing_for_now(session, listener, stage, addresses):

@@ -27,6 +27,7 @@ from storage.models import (
 from tests import factories
 from tests.web.test_pages import statements
 from tests.web.visitors import Visitor, visitor
+from workers import retention
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 WHY = "It names a customer."
@@ -396,6 +397,56 @@ def test_who_has_no_notices_is_told_so(scene):
     assert "Nothing to tell you" in scene.words("/notices/", scene.browser())
 
 
+def test_a_notice_leads_to_no_talk_that_is_shut_to_its_reader(scene, moderator):
+    writer = scene.browser(scene.writer)
+    about = {"comment": scene.comment.id}
+    moderator.post(scene.case, act="hidden", words=WHY, turn=0, **about)
+    link = f'href="{scene.page}#comment-{scene.comment.id}"'
+    told = scene.words("/notices/", writer)
+    assert "your comment “You fool!” of" in told
+    assert "there whenever the talk is open to you" in told
+    assert link in told
+    moderator.post(scene.case, act="hidden", words=WHY, turn=0)
+    assert writer.get(scene.page).status_code == 404
+    told = scene.words("/notices/", writer)
+    assert link not in told
+    assert "Its talk is not open to you just now." in told
+    assert f'href="{scene.page}"' in scene.words("/notices/", scene.browser(scene.author))
+
+
+def test_what_is_undone_is_told_as_it_stands_now(scene, moderator):
+    about = {"comment": scene.comment.id}
+    for turn, act in enumerate(("hidden", "removed")):
+        moderator.post(scene.case, act=act, words=WHY, turn=turn, **about)
+    for row, stands in zip(
+        reversed(scene.rows(Decision)), ("it is hidden", "it stands"), strict=True
+    ):
+        moderator.post(f"/moderation/decided/{row.id}/undoing", words="Misread.")
+        assert f"Undone. Now {stands}." in scene.words("/moderation/", moderator)
+
+
+def test_the_queue_tells_answers_from_reports_and_says_what_keeping_means(scene, moderator):
+    moderator.post(scene.case, act="hidden", words=WHY, turn=0)
+    scene.browser(scene.author).post(f"{scene.page}/answers", words="It is our own price.")
+    queue = scene.words("/moderation/", moderator)
+    assert "<strong>An answer</strong>" in queue
+    assert "1 report" not in queue
+    assert "Keep it hidden</button>" in queue
+    assert "Leave it as it is</button>" not in queue
+    assert "What was decided before" in queue
+
+
+def test_who_has_reported_something_is_not_asked_again(scene, moderator):
+    listener = scene.browser()
+    assert "You reported" not in scene.words(scene.page, listener)
+    listener.post(f"{scene.page}/reports", reason="rude")
+    assert "You reported this talk." in scene.words(scene.page, listener)
+    assert "You reported this.<" not in scene.words(scene.page, listener)
+    listener.post(f"{scene.page}/reports", reason="rude", comment=scene.comment.id)
+    assert "You reported this.<" in scene.words(scene.page, listener)
+    assert "What was decided before" not in scene.words("/moderation/", moderator)
+
+
 # Guests
 
 
@@ -419,6 +470,9 @@ def test_a_guest_reads_a_public_talk_and_takes_no_part(scene, open_house):
     page = scene.words(f"/episodes/{talk.guid}", guest)
     for shown in ("For everybody", "Ask not what your country", "Sign in</a> to say", "Another"):
         assert shown in page
+    for path in (f"/episodes/{talk.guid}", f"/shows/{show.slug}"):
+        header = scene.words(path, guest).split("</header>")[0]
+        assert f'href="/sign-in?next={path}">Sign in</a>' in header
     for kept in ("Only for colleagues", "/people/", "/topics/", 'method="post"', "/feeds",
                  "Why is it where it is", "/help/keys", "data-keep=", "Report"):  # fmt: skip
         assert kept not in page, kept
@@ -522,3 +576,36 @@ def test_s48_fifty_equal_reports_at_once_are_one(scene, program):
     answers = together(50, report)
     assert (answers.count(303), answers.count(429)) == (10, 40)
     assert len(scene.rows(Report)) == 1
+
+
+@pytest.mark.parametrize("how", ["restored", "undone"])
+def test_a_removed_talk_can_be_given_back_when_retention_took_its_recording(
+    scene, application, session, how
+):
+    moderator = scene.browser(name="Mo Derat", role="moderator")
+    author = scene.browser(scene.author)
+    moderator.post(scene.case, act="removed", words=WHY, turn=0)
+    talk = session.get_one(Episode, scene.talk.id, populate_existing=True)
+    talk.withdrawn_at -= timedelta(days=40)
+    session.commit()
+    retention.let_go(application.extensions["dare"])
+    session.rollback()
+    for page in (scene.case, scene.page):
+        assert moderator.get(page).status_code == 200, page
+    assert author.post(f"{scene.page}/answers", words="It was mine to tell.").status_code == 303
+    decision = session.exec(select(Decision)).one()
+    if how == "restored":
+        told = moderator.post(scene.case, act="restored", words="Yes.", turn=1, back="talk")
+    else:
+        told = moderator.post(
+            f"/moderation/decided/{decision.id}/undoing", words="A mistake.", back="talk"
+        )
+    assert (told.status_code, told.location) == (303, "/moderation/")
+    assert "draft again" in moderator.get(told.location).get_data(as_text=True)
+    session.rollback()
+    talk = session.get_one(Episode, scene.talk.id, populate_existing=True)
+    assert (talk.state, talk.withdrawn_at) == ("draft", None)
+    assert moderator.get(scene.case).status_code == 404
+    told = {"restored": "back to you, as a draft", "undone": "it is your draft again"}
+    assert told[how] in author.get("/notices/").get_data(as_text=True)
+    assert author.get(f"/studio/{talk.guid}").status_code == 200

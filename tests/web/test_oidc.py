@@ -1,12 +1,15 @@
 """Signing in with a provider, a real one on loopback: there, back, and what must not work."""
 
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlmodel import select
+from sqlmodel import select, update
 
+from service import outward
 from service.app import create_app, floor_of
 from service.identity import oidc, passwords, sessions
 from service.identity.secrets import key_of
@@ -23,6 +26,7 @@ from storage.models import (
     SpentToken,
     now,
 )
+from storage.settings import OidcProvider
 from tests import factories
 from tests.oidc_provider import CLIENT, SECRET, running, visited
 from tests.web.visitors import PASSWORD, Visitor, visitor
@@ -303,9 +307,52 @@ def test_a_provider_that_is_away_is_said_to_be_away(stranger, acme, path):
         answer = came(stranger, visited(answer.headers["Location"]))
     assert answer.status_code == 503
     assert stranger.cookie() is None
-    if path.startswith("/.well"):  # and is left alone for a moment
-        assert stranger.get(START).status_code == 503
-        assert acme.asked.count(path) == 1
+    # And is left alone for a moment.
+    again = stranger.get(START)
+    if again.status_code == 303:
+        again = came(stranger, visited(again.headers["Location"]))
+    assert again.status_code == 503
+    assert acme.asked.count(path) == 1
+
+
+@pytest.fixture
+def slow(house):
+    """The application of a house whose provider takes whatever is sent and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        known = OidcProvider(name="slow", issuer=f"http://{place}", client_id=CLIENT)
+        told = {"oidc": (known,), "internal_hosts": (place,)}
+        made = create_app(house.model_copy(update=told))
+        yield made
+        floor_of(made).database.close()
+
+
+def test_a_slow_provider_takes_a_few_threads_and_no_more(slow, settings, monkeypatch):
+    brief = outward.fetch.__kwdefaults__ | {"seconds": 2.5}
+    monkeypatch.setattr(outward.fetch, "__kwdefaults__", brief)
+
+    def ask(_):
+        begun = time.monotonic()
+        answer = slow.test_client().get("/sign-in/with/slow", base_url=settings.origin)
+        return answer.status_code, time.monotonic() - begun
+
+    with ThreadPoolExecutor(oidc.AT_ONCE + 4) as pool:
+        asked = list(pool.map(ask, range(oidc.AT_ONCE + 4)))
+    assert {status for status, _ in asked} == {503}
+    assert len([took for _, took in asked if took > 2]) == oidc.AT_ONCE
+
+
+def test_a_crowd_at_once_does_not_make_a_provider_one_that_is_away(
+    application, settings, acme, stranger
+):
+    known = floor_of(application).settings
+    client = oidc.client(known.provider("acme"), known.internal_hosts)
+    for _ in range(oidc.AT_ONCE):
+        client._turns.acquire()
+    assert stranger.get(START).status_code == 503
+    for _ in range(oidc.AT_ONCE):
+        client._turns.release()
+    assert signed_in(stranger).status_code == 303
 
 
 def test_a_code_that_the_provider_refuses_opens_nothing(stranger, acme):
@@ -625,6 +672,38 @@ def test_proving_it_again_gives_the_session_a_new_id(
 
 
 @pytest.mark.parametrize(
+    "said", [None, int(time.time()) - 3600, int(time.time()) + 3600, -1, True, 1e300, float("nan")]
+)
+def test_coming_back_from_a_provider_that_asked_for_nothing_is_no_fresh_proof(
+    application, settings, acme, stranger, session, said
+):
+    signed_in(stranger)
+    session.exec(update(Session).values(proved_at=now() - timedelta(hours=5)))
+    session.commit()
+    acme.who["auth_time"] = said
+    if said is None:
+        del acme.who["auth_time"]
+    answer = signed_in(stranger, next="/account/tokens/")
+    assert answer.status_code == 303
+    assert stranger.get("/help/keys").status_code == 200
+    there_again = stranger.get("/account/tokens/").headers["Location"]
+    assert there_again == "/sign-in/again?next=/account/tokens/"
+    # Asked to, the provider has them prove it.
+    assert signed_in(stranger, AGAIN).status_code == 303
+    assert stranger.get("/account/tokens/").status_code == 200
+
+
+def test_a_sign_in_at_the_provider_a_moment_ago_is_fresh_for_as_long_as_one_here(
+    acme, stranger, session
+):
+    at = int(time.time()) - 20 * 60
+    acme.who["auth_time"] = at
+    signed_in(stranger)
+    assert stranger.get("/account/tokens/").status_code == 200
+    assert only(session, Session).proved_at.timestamp() == at
+
+
+@pytest.mark.parametrize(
     "claims", [{"auth_time": None}, {"auth_time": int(time.time()) - 3600}, {"auth_time": "now"}]
 )
 def test_a_provider_that_went_by_an_earlier_sign_in_proves_nothing(stranger, acme, session, claims):
@@ -834,6 +913,56 @@ def test_what_two_providers_give_is_taken_by_each_for_itself(
     assert only(session, Person).role == "contributor"
     comes_with(application, settings, globex)
     assert belongs(session) == []
+
+
+@pytest.fixture
+def without_acme(house, globex):
+    """The application after acme was taken from the settings."""
+    told = {"oidc": (globex.settings,), "internal_hosts": (globex.place,)}
+    made = create_app(house.model_copy(update=told))
+    yield made
+    floor_of(made).database.close()
+
+
+def of_both(session, application, settings, acme, globex):
+    """Sign somebody in with acme's group, and let globex open the same account."""
+    comes_with(application, settings, acme, "site")
+    person = only(session, Person)
+    kept = {"issuer": globex.issuer, "subject": "ana", "provider": "globex"}
+    session.add(Identity(**kept, person_id=person.id))
+    session.commit()
+
+
+def test_a_provider_that_is_no_longer_in_the_settings_grants_nothing(
+    application, without_acme, settings, acme, globex, session, site
+):
+    grant(session, community_id=site.id, role="moderator")
+    of_both(session, application, settings, acme, globex)
+    assert belongs(session) == [("member", True)]
+    comes_with(without_acme, settings, globex)
+    assert belongs(session) == []
+    assert only(session, Person).role == "contributor"
+    # A role that is given by hand from now on is not mistaken for what acme once gave.
+    only(session, Person).role = "moderator"
+    session.commit()
+    comes_with(without_acme, settings, globex)
+    assert only(session, Person).role == "moderator"
+
+
+def test_the_last_admin_stays_one_though_the_provider_that_made_them_is_gone(
+    application, without_acme, settings, acme, globex, session
+):
+    grant(session, role="admin")
+    of_both(session, application, settings, acme, globex)
+    comes_with(without_acme, settings, globex)
+    assert only(session, Person).role == "admin"
+    factories.person(session, "Boris Ek", role="admin")
+    session.commit()
+    comes_with(without_acme, settings, globex)
+    session.rollback()
+    session.expire_all()
+    ana = session.exec(select(Person).where(Person.name == "Ana Lima")).one()
+    assert ana.role == "contributor"
 
 
 # Signed out from there

@@ -1,13 +1,14 @@
 """What is kept about oneself: the page, the archive, and leaving, as browsers see it."""
 
 import re
+import threading
 from datetime import timedelta
 
 import pytest
 from sqlmodel import select, text
 
-from service import limits
-from service.identity import sessions
+from service import erasure, limits
+from service.identity import people, sessions
 from storage.models import Episode, Export, Person, Show, now
 from storage.models import Session as SignedIn
 from tests import factories
@@ -63,6 +64,30 @@ def stale(session):
     session.commit()
 
 
+def test_s69_a_name_that_is_being_saved_does_not_come_back_after_erasing(
+    session, floor, ana, browser, monkeypatch
+):
+    begun = []
+
+    def erased_meanwhile(name):
+        begun.append(
+            threading.Thread(target=erasure.erase, args=(floor, ana.ref), kwargs={"by": None})
+        )
+        begun[0].start()
+        begun[0].join(1)
+        return name
+
+    ref = ana.id
+    browser.post("/account/theme", theme="dark")
+    monkeypatch.setattr(people, "clean_name", erased_meanwhile)
+    saved = browser.post("/account/", name="Ana Lima-Silva", about="Call me.", department="Pumps")
+    begun[0].join(30)
+    assert saved.status_code == 303
+    session.rollback()
+    gone = session.get_one(Person, ref, populate_existing=True)
+    assert (gone.name, gone.about, gone.department) == (erasure.NAME, "", None)
+
+
 def living(session, person):
     session.rollback()
     return session.get_one(Person, person.id, populate_existing=True).erased_at is None
@@ -75,6 +100,14 @@ def test_the_page_says_what_is_kept_for_how_long_and_who_sees_it(browser, settin
         assert words in page
     assert "Nothing packed yet" in page
     assert "{keep" not in page
+
+
+def test_the_account_page_leads_to_what_is_kept_and_to_the_way_out(browser):
+    page = browser.get("/account/").get_data(as_text=True)
+    main = page[page.index("<main") : page.index("</main>")]
+    for path in ("/account/privacy", "/account/erase"):
+        assert f'href="{path}"' in main
+        assert browser.get(path).status_code == 200
 
 
 def test_asking_packs_once_and_the_page_says_how_it_stands(browser, session):
@@ -235,9 +268,33 @@ def test_an_admin_erases_somebody_and_nobody_else_can(
     assert browser.get("/account/privacy").status_code != 200
 
 
+def test_who_has_no_talks_is_not_asked_what_becomes_of_them(browser, session, ana):
+    session.commit()
+    page = browser.get("/account/erase").get_data(as_text=True)
+    assert "What becomes of the talks?" not in page
+    assert "Who takes over the shows" not in page
+    assert browser.post("/account/erase", typed=ana.email).status_code == 303
+    assert not living(session, ana)
+
+
+def test_who_has_a_show_alone_is_asked_about_it_alone(browser, session, ana):
+    factories.episode(session, factories.show(session, ana), state="draft")
+    session.commit()
+    page = browser.get("/account/erase").get_data(as_text=True)
+    assert "What becomes of the talks?" not in page
+    assert "Who takes over the shows" in page
+    wrong = browser.post("/account/erase", typed=ana.email, heir="nobody@example.org")
+    assert wrong.status_code == 422
+    assert living(session, ana)
+    assert browser.post("/account/erase", typed=ana.email).status_code == 303
+
+
 def test_the_last_admin_is_told_why_not(application, settings, session):
     ada = factories.person(session, "Ada Admin", role="admin")
     browser = visitor(application, settings, session, ada)
+    page = browser.get("/account/erase").get_data(as_text=True)
+    assert "This is the last admin." in page
+    assert 'name="typed"' not in page
     answer = browser.post("/account/erase", talks="withdraw", typed=ada.email)
     assert answer.status_code == 409
     assert living(session, ada)

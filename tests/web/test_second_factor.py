@@ -1,19 +1,22 @@
 """The second factor: set up, asked for, each code once; and proving oneself again."""
 
 import re
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select, update
+from sqlmodel import col, select, update
 
 from service.app import create_app, floor_of
-from service.identity import passwords, proof, sessions, totp
+from service.identity import passwords, people, proof, sessions, totp
 from service.identity.attempts import FREE
 from service.identity.browser import COOKIE, VISIT
 from storage.models import (
     Audit,
     Notice,
+    Person,
     RecoveryCode,
     Session,
     SignInFailure,
@@ -99,6 +102,7 @@ def test_a_second_factor_is_set_up_confirmed_and_asked_for(
     done = browser.post("/account/second-factor/confirm", code=totp.code_at(secret, now()))
     codes = re.findall(r"<code>([a-z0-9-]{34})</code>", done.get_data(as_text=True))
     assert len(set(codes)) == 10
+    assert 'data-copy="all-codes"' in done.get_data(as_text=True)
     kept = session.exec(select(RecoveryCode)).all()
     assert not {row.key for row in kept} & set(codes)
     again = browser.get("/account/second-factor/").get_data(as_text=True)
@@ -196,6 +200,28 @@ def test_a_second_factor_is_switched_off_and_its_codes_are_dead(
     assert stranger.sign_in(ana).headers["Location"] == "/"
 
 
+def test_of_two_tabs_at_the_same_step_the_later_one_counts(application, session, ana, phone):
+    database = floor_of(application).database
+    begun = threading.Event()
+
+    def second():
+        begun.set()
+        with database.begin() as own:
+            proof.await_code(own, ana, "visit", "/second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.begin() as own:
+            proof.await_code(own, ana, "visit", "/first")
+            own.flush()
+            waiting = pool.submit(second)
+            begun.wait()
+            time.sleep(0.2)  # long enough to stand before the row
+        waiting.result()
+    with database.begin() as own:
+        row, person = proof.awaited(own, "visit")
+        assert (row.wanted, person.id) == ("/second", ana.id)
+
+
 def test_a_code_survives_nothing_but_the_servers_secret(stranger, ana, phone, session):
     begin(stranger, ana)
     ana.totp = totp.fresh_secret(b"another secret of the server, 32+")
@@ -265,6 +291,42 @@ def test_others_and_those_whom_a_provider_vouches_for_need_none_of_ours(
 def test_who_must_set_one_up_may_sign_out(reachable, session, stored):
     boss = factories.person(session, role="admin", password_hash=stored)
     assert far(reachable, session, boss).post("/sign-out").headers["Location"] == "/sign-in"
+
+
+def enrol(browser, session, person):
+    browser.post("/account/second-factor/begin")
+    session.refresh(person)
+    secret = totp.opened(floor_of(browser.client.application).settings.secret, person.totp)
+    done = browser.post("/account/second-factor/confirm", code=totp.code_at(secret, now()))
+    assert done.status_code == 200
+
+
+def test_switching_it_on_ends_whatever_was_begun_with_the_password_alone(
+    reachable, session, stored
+):
+    boss = factories.person(session, role="admin", password_hash=stored)
+    thief, owner = far(reachable, session, boss), far(reachable, session, boss)
+    assert thief.get("/admin/people/").headers["Location"] == "/account/second-factor/"
+    enrol(owner, session, boss)
+    assert owner.get("/admin/people/").status_code == 200
+    assert thief.get("/admin/people/").headers["Location"].startswith("/sign-in?")
+    assert session.exec(select(Session.method).where(col(Session.ended_at).is_(None))).all() == [
+        "code"
+    ]
+
+
+def test_a_second_factor_that_the_session_has_not_shown_opens_nothing_to_it(
+    reachable, session, stored
+):
+    boss = factories.person(session, role="admin", password_hash=stored)
+    browser = far(reachable, session, boss)
+    boss.totp, boss.totp_at = totp.fresh_secret(b"a secret of the server, 32 bytes"), now()
+    session.commit()
+    again = "/sign-in/again?next=/admin/people/"
+    assert browser.get("/admin/people/").headers["Location"] == again
+    assert browser.post("/account/second-factor/off").status_code == 403
+    assert browser.post("/account/second-factor/codes").status_code == 403
+    assert browser.get("/sign-in/again").status_code == 200
 
 
 # Proving it once more
@@ -415,6 +477,23 @@ def test_a_password_that_may_not_be_is_refused_in_words(
     assert new not in page
     session.refresh(ana)
     assert passwords.matches(ana.password_hash, PASSWORD)
+
+
+def test_s32_who_knows_an_old_password_cannot_undo_its_change(
+    application, settings, session, ana, monkeypatch
+):
+    thief = visitor(application, settings, session, ana)
+    real, owners = people.new_password, passwords.hashed("the owner was quicker, in fact")
+
+    def slow(person, password, organisation):
+        with floor_of(application).database.begin() as own:
+            people.change_password(own, own.get_one(Person, ana.id), owners)
+        return real(person, password, organisation)
+
+    monkeypatch.setattr(people, "new_password", slow)
+    assert change(thief).status_code == 409
+    session.refresh(ana)
+    assert ana.password_hash == owners
 
 
 def test_who_has_no_password_here_has_no_such_page(application, settings, session):

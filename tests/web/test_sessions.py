@@ -1,9 +1,11 @@
 """Sessions are rows: ending one is real, and time ends them too."""
 
+from datetime import timedelta
+
 import pytest
 from sqlmodel import select
 
-from service.identity import sessions
+from service.identity import sessions, tokens
 from service.identity.browser import STALE
 from service.identity.secrets import key_of
 from storage.models import AccessToken, Audit, Session, now
@@ -181,6 +183,40 @@ def test_a_token_without_a_scope_or_with_a_long_life_is_not_made(browser, sessio
     assert answer.status_code == 422
     assert 'value="Odd"' in answer.get_data(as_text=True)
     assert session.exec(select(AccessToken)).all() == []
+
+
+def test_s41_a_token_stops_when_its_owners_provider_vouches_for_them_no_more(
+    session, settings, program
+):
+    left = now() - timedelta(days=settings.feed_leaver_days, seconds=1)
+    bo = factories.person(session, "Bo Chen", vouched_at=left)
+    its = program(bo)
+    assert [its.get("me").status_code, its.get("/top").status_code] == [401, 401]
+    bo.vouched_at = now()
+    session.commit()
+    assert its.get("me").status_code == 200
+    # Whoever has a password here is looked after by this house.
+    bo.vouched_at, bo.password_hash = left, "$argon2id$"
+    session.commit()
+    assert its.get("me").status_code == 200
+
+
+def test_tokens_that_ran_out_are_not_listed_and_fifty_living_ones_are_the_most(
+    browser, session, ana
+):
+    for _ in range(2):
+        old, _ = tokens.issue(session, ana.id, "Long ago")
+        old.expires_at = now() - timedelta(seconds=1)
+    for number in range(tokens.MOST_TOKENS - 1):
+        tokens.issue(session, ana.id, f"Script {number}")
+    session.commit()
+    assert len(tokens.mine(session, ana.id)) == tokens.MOST_TOKENS - 1
+    assert "Long ago" not in browser.get("/account/tokens/").get_data(as_text=True)
+    sent = {"label": "One more", "scopes": ["read"], "days": "30"}
+    assert browser.post("/account/tokens/", **sent).status_code == 200
+    answer = browser.post("/account/tokens/", **sent)
+    assert answer.status_code == 422
+    assert "50 tokens are the most" in answer.get_data(as_text=True)
 
 
 def test_nobody_revokes_somebody_elses_token(application, settings, session, browser, ana):

@@ -3,6 +3,7 @@
 import pytest
 from sqlmodel import select
 
+from service.app import floor_of
 from service.identity import passwords, people
 from service.identity.secrets import key_of
 from storage.models import Person, Session, now
@@ -182,8 +183,34 @@ def test_the_set_up_link_makes_one_administrator_and_is_dead_afterwards(
     assert set_up_token(session) is None
 
 
+def test_no_connection_is_held_while_the_first_password_is_hashed(
+    application, stranger, session, monkeypatch
+):
+    token, pool, real = set_up_token(session), floor_of(application).database.engine.pool, []
+    session.commit()
+    hashed = passwords._hash
+
+    def seen(password):
+        real.append(pool.checkedout())
+        return hashed(password)
+
+    monkeypatch.setattr(passwords, "_hash", seen)
+    told = {"email": "ana@example.org", "name": "Ana", "password": PASSWORD}
+    assert stranger.post(f"/set-up/{token}", **told).status_code == 303
+    assert real == [0]
+
+
 def test_a_set_up_link_is_worth_nothing_once_somebody_is_there(stranger, session):
     token = set_up_token(session)
     people.add(session, email="ana@example.org", name="Ana", password=None)
     session.commit()
-    assert stranger.get(f"/set-up/{token}").status_code == 404
+    over = stranger.get(f"/set-up/{token}")
+    assert over.status_code == 404
+    assert "This link has been used" in over.text
+    assert 'href="/sign-in"' in over.text
+
+
+def test_a_set_up_link_that_is_none_says_how_to_get_one(stranger):
+    over = stranger.get("/set-up/none")
+    assert over.status_code == 404
+    assert "<code>dare up</code>" in over.text

@@ -283,7 +283,7 @@ def test_a_show_of_ones_own_is_made_and_offered(studio):
     slug = answer.headers["Location"].removeprefix("/shows/")
     assert slug.startswith("pumps-valves-")
     words = studio.browser.get("/studio/").get_data(as_text=True)
-    assert f'<option value="{slug}">Pumps &amp; valves</option>' in words
+    assert f'<option value="{slug}">Pumps &amp; valves (everyone in Our house)</option>' in words
     studio.browser.post(studio.page, title="Said", show=slug)
     assert "Pumps &amp; valves" in studio.browser.get("/studio/").get_data(as_text=True)
 

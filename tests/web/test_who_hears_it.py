@@ -381,3 +381,16 @@ def test_the_pages_of_talk_and_show_always_say_for_whom_they_are(session, author
     assert "Read by whoever hears the talk: everyone in Our house." in words
     author.post(f"/studio/{talk.guid}/audience", narrow="yes", communities="water")
     assert "<span>for the members of Water</span>" in words_of(author.get(f"/episodes/{talk.guid}"))
+
+
+def test_who_looked_first_is_told_how_to_answer_and_loses_the_notice_with_the_talk(
+    session, author, reader, held, bo
+):
+    page, talk = f"/studio/{held.guid}", f"/episodes/{held.guid}"
+    author.post(f"{page}/reviewers", reviewer=bo.email)
+    assert "tell Ana Lima directly what you think." in words_of(reader.get(talk))
+    author.post(f"{page}/audience", narrow="yes", communities="water")
+    assert "Kept back" in words_of(reader.get("/notices/"))
+    author.post(f"{page}/publish")
+    assert reader.get(talk).status_code == 404
+    assert "Kept back" not in words_of(reader.get("/notices/"))

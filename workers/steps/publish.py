@@ -1,9 +1,9 @@
 """Publish: from now on the talk can be heard. And tidy up behind a finished production."""
 
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 
 from storage import audit
-from storage.models import EpisodeScore, Piece, Rendition, now
+from storage.models import EpisodeScore, Notice, Piece, Rendition, now
 from workers.workplace import Task, Workplace, is_current, locked
 
 
@@ -21,6 +21,11 @@ def publish(place: Workplace, task: Task) -> None:
         episode.playable_at = episode.changed_at = moment
         if not episode.held and episode.published_at is None:
             episode.published_at = moment
+            # Who was asked to look first may not be among those who hear it now.
+            page = f"/episodes/{task.guid}"
+            session.exec(
+                delete(Notice).where(col(Notice.kind) == "review", col(Notice.path) == page)
+            )
             audit.record(
                 session, "published", actor="worker", subject_kind="episode", subject=str(task.guid)
             )

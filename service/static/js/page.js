@@ -28,9 +28,10 @@ document.addEventListener('click', async (event) => {
   const button = event.target.closest('[data-copy]');
   if (!button) return;
   const field = document.getElementById(button.dataset.copy);
-  field.select();
+  if (field.select) field.select();
+  else getSelection().selectAllChildren(field);
   try {
-    await navigator.clipboard.writeText(field.value);
+    await navigator.clipboard.writeText(field.value ?? field.innerText);
     tell('Copied.', 'good');
   } catch { tell('Selected. Copy it with Ctrl+C.'); }
 });
@@ -77,6 +78,7 @@ async function sendPart(form, submitter) {
   delete form.dataset.busy;
 }
 function said(name, body) {
+  if (name === 'comments') return 'Your comment is posted.';
   if (name !== 'rating') return 'Done.';
   return body.has('stars') ? `Your ${body.get('stars')} of 5 stars are kept.` : 'Your stars are taken back.';
 }
