@@ -270,7 +270,6 @@ def test_a_round_ends_after_half_a_minute_and_loses_nothing(post_house, sink, mo
     assert len(sink.given) == 3
 
 
-
 def test_starttls_goes_on_only_with_the_host_that_its_certificate_names(
     house, pool, session, tmp_path, monkeypatch
 ):

@@ -81,7 +81,9 @@ def test_s30_the_open_network_needs_https(tmp_path: Path) -> None:
     assert _is_one_line(result, "0.0.0.0", "DARE_BASE_URL")
 
 
-def test_s30_plain_http_is_for_loopback_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s30_plain_http_is_for_loopback_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DARE_BASE_URL", "http://talks.example.org")
     assert _is_one_line(_up("--data", tmp_path, "--port", "0"), "DARE_BASE_URL", "https")
 
