@@ -142,8 +142,8 @@ def rules(running: House) -> list[tuple[str, str, frozenset[str]]]:
 def test_s23_who_may_not_hear_a_talk_never_gets_a_byte_of_it_whatever_happens(
     running: House, rules: list[tuple[str, str, frozenset[str]]]
 ) -> None:
-    ada = running.add("Ada", "IT", role="admin")
-    nora, mia, otto = (running.add(name, "Legal") for name in ("Nora", "Mia", "Otto"))
+    ada = running.add("Zelda", "IT", role="admin")
+    nora, mia, otto = (running.add(name, "Legal") for name in ("Zara", "Zoe", "Zeno"))
     slug = a_closed_community(running, ada, (nora, mia))
     author, member = (Browser(running.origin).signed_in(who) for who in (nora, mia))
     outsider = Browser(running.origin).signed_in(otto)
@@ -235,7 +235,7 @@ def the_talk_lives(running: House, author: Browser, member: Browser, guid: str, 
     assert member.ask("GET", sound[1], headers={"Range": "bytes=0-99"}).status_code == 206
     member.form(f"/episodes/{guid}", f"/episodes/{guid}/rating", stars="5")
     member.form(f"/episodes/{guid}", f"/episodes/{guid}/comments", body=COMMENT)
-    feed = running.dare("feed-token", "mia@example.org", "--show", show)
+    feed = running.dare("feed-token", "zoe@example.org", "--show", show)
     heard = httpx.get(feed)
     assert TITLE in heard.text
     author.form(f"/studio/{guid}", f"/studio/{guid}/withdraw")
