@@ -142,11 +142,11 @@ def rules(running: House) -> list[tuple[str, str, frozenset[str]]]:
 def test_s23_who_may_not_hear_a_talk_never_gets_a_byte_of_it_whatever_happens(
     running: House, rules: list[tuple[str, str, frozenset[str]]]
 ) -> None:
-    ada = running.add("Zelda", "IT", role="admin")
-    nora, mia, otto = (running.add(name, "Legal") for name in ("Zara", "Zoe", "Zeno"))
-    slug = a_closed_community(running, ada, (nora, mia))
-    author, member = (Browser(running.origin).signed_in(who) for who in (nora, mia))
-    outsider = Browser(running.origin).signed_in(otto)
+    zelda = running.add("Zelda", "IT", role="admin")
+    zara, zoe, zeno = (running.add(name, "Legal") for name in ("Zara", "Zoe", "Zeno"))
+    slug = a_closed_community(running, zelda, (zara, zoe))
+    author, member = (Browser(running.origin).signed_in(who) for who in (zara, zoe))
+    outsider = Browser(running.origin).signed_in(zeno)
     show = a_show_for_few(author, slug)
     guid = a_draft(author, show)
     names = {
@@ -156,7 +156,7 @@ def test_s23_who_may_not_hear_a_talk_never_gets_a_byte_of_it_whatever_happens(
     }  # fmt: skip
     probers = [
         Prober("a stranger", Browser(running.origin), running, known=names),
-        Prober("a colleague", outsider, running, running.dare("token", otto), known=names),
+        Prober("a colleague", outsider, running, running.dare("token", zeno), known=names),
     ]
     threads = [threading.Thread(target=one.run, args=(rules,)) for one in probers]
     for thread in threads:
@@ -174,9 +174,9 @@ def test_s23_who_may_not_hear_a_talk_never_gets_a_byte_of_it_whatever_happens(
     assert all(one.rounds >= 2 and one.asked > 150 for one in probers)
 
 
-def a_closed_community(running: House, ada: str, members: tuple[str, ...]) -> str:
+def a_closed_community(running: House, zelda: str, members: tuple[str, ...]) -> str:
     """Let an admin make a community that others know nothing of; return its slug."""
-    admin = Browser(running.origin).signed_in(ada)
+    admin = Browser(running.origin).signed_in(zelda)
     admin.form(
         "/admin/communities", "/admin/communities",
         name=COMMUNITY, purpose=NOTES, joining="group",
