@@ -32,7 +32,6 @@ from storage.models import (
     Rendition,
     Review,
     Show,
-    Source,
     Topic,
     Transcript,
     WorkProgress,
@@ -491,13 +490,6 @@ def community_of(session: Session, viewer: Viewer, show: Show) -> Community | No
     ).first()
 
 
-def find_community(session: Session, viewer: Viewer, slug: str) -> Community | None:
-    """Return the community of this slug if the viewer may know of it."""
-    return session.exec(
-        select(Community).where(Community.slug == slug, access.communities_listed(viewer))
-    ).first()
-
-
 def find(session: Session, viewer: Viewer, guid: str) -> Episode | None:
     """Return the episode of this guid if the asker may open its page."""
     return session.exec(select(Episode).where(Episode.guid == guid, access.visible(viewer))).first()
@@ -612,11 +604,6 @@ def transcript_language(session: Session, episode_id: int) -> str | None:
     """Return the language that was heard, or None without a transcript."""
     found = session.get(Transcript, episode_id)
     return found.language if found else None
-
-
-def source_of(session: Session, episode: Episode) -> Source | None:
-    """Return the bytes as uploaded of the present revision."""
-    return session.get(Source, (episode.id, episode.revision))
 
 
 def related(session: Session, viewer: Viewer, row: Row, limit: int = 4) -> list[Row]:

@@ -120,9 +120,3 @@ def revoke(session: Session, person_id: int, token_id: int) -> bool:
         return False
     token.revoked_at = token.revoked_at or now()
     return True
-
-
-def revoke_all(session: Session, person_id: int) -> None:
-    """Revoke every token of a person."""
-    for token in mine(session, person_id):
-        token.revoked_at = now()
