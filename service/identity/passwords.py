@@ -2,9 +2,8 @@
 
 Parameters are OWASP's floor (t = 2, 19 MiB, p = 1). A hash costs memory, so a flood of sign-ins
 would cost all of it: a semaphore caps how many run at once in a process. It also costs a core for
-its whole length, so hashes run in threads of their own that stand back for everybody else: who
-signs in waits, who reads a page does not notice. No password is ever changed on its way: as typed,
-or not at all.
+its whole length, so hashes run in threads of their own that stand back: none takes a core from a
+page. No password is ever changed on its way: as typed, or not at all.
 """
 
 import contextlib
